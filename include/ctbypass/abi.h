@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the BPF programs and userspace share, and nothing else.
+ *
+ * Every number is in host byte order unless the type says __beN. Nothing here is defined a
+ * second time elsewhere: an X-list gives both the enumerators and their printed names.
+ */
+#ifndef CTBYPASS_ABI_H
+#define CTBYPASS_ABI_H
+
+#include <linux/types.h>
+
+/* Bumped whenever a pinned map changes its meaning; a daemon adopts only its own version. */
+#define CTB_ABI_VERSION 1
+
+/*
+ * A rule becomes at most four entries: one per orientation, two for each `port` match. An entry
+ * is one bit in every bitmap of the classifier; entry order is rule order.
+ */
+#define CTB_MAX_RULES 2048	    /* counter slots; slot 0 belongs to failsafe */
+#define CTB_MAX_ENTRIES 8192	    /* bits in a bitmap */
+#define CTB_SUMMARY_BITS 64	    /* one summary word stands for the whole bitmap */
+#define CTB_SLOT_FAILSAFE 0
+#define CTB_NO_ENTRY 0xffffffffU
+
+/* What a rule does with a packet. */
+#define CTB_ACTIONS(X) \
+	X(TRACK, "track") \
+	X(NOTRACK, "notrack") \
+	X(FORWARD, "forward")
+
+enum ctb_action {
+#define X(id, name) CTB_##id,
+	CTB_ACTIONS(X)
+#undef X
+	CTB_ACTION_MAX,
+};
+
+/* How a packet relates to the flow its rule describes; the index of a rule's counters. */
+#define CTB_DIRS(X) \
+	X(ORIG, "original")   /* travels as the rule is written */ \
+	X(REPLY, "reply")     /* the mirrored packet */ \
+	X(ERROR, "icmp-error") /* an ICMP error that quotes a packet of the flow, either way */
+
+enum ctb_dir {
+#define X(id, name) CTB_DIR_##id,
+	CTB_DIRS(X)
+#undef X
+	CTB_DIR_MAX,
+};
+
+/*
+ * Why a packet at tc ingress was left to the kernel as it came (no rule judged it). Each has a
+ * per-CPU counter. The text is what `stats` prints and what the manual explains.
+ */
+#define CTB_REASONS(X) \
+	X(NO_MATCH, "no-match", "no rule fits") \
+	X(NOT_IP, "not-ip", "neither IPv4 nor IPv6 (ARP, LLDP, ...), or more than two VLAN tags") \
+	X(OTHER_HOST, "other-host", "frame addressed to another host; the kernel drops it") \
+	X(VLAN_DEVICE, "vlan-device", "tagged frame that the VLAN device on top judges") \
+	X(LATER_FRAGMENT, "later-fragment", \
+	  "not the first fragment; the first one judges the whole datagram") \
+	X(BAD_LINK, "bad-link", "truncated link-layer or VLAN header") \
+	X(BAD_IPV4, "bad-ipv4", "malformed IPv4 header or length") \
+	X(BAD_IPV6, "bad-ipv6", "malformed IPv6 header, extension header or length") \
+	X(BAD_L4, "bad-l4", "malformed or truncated transport header") \
+	X(EXT_HEADERS, "ext-headers", "more IPv6 extension headers than are followed") \
+	X(BAD_QUOTE, "bad-quote", "ICMP error whose quoted packet cannot be judged") \
+	X(INTERNAL, "internal", "the classifier's tables did not answer; please report")
+
+enum ctb_reason {
+#define X(id, name, text) CTB_R_##id,
+	CTB_REASONS(X)
+#undef X
+	CTB_R_MAX,
+};
+
+/* packets: skbs as seen at the hook (a GRO packet is one). bytes: from the IP header on. */
+struct ctb_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Map `rules`, per CPU: key is the rule's counter slot. Only grows; outlives generations. */
+struct ctb_rule_counters {
+	struct ctb_count dir[CTB_DIR_MAX]; /* index: enum ctb_dir */
+};
+
+/*
+ * Map `rule_info`: key is the counter slot. Written by the daemon, read by it at start and by
+ * people with bpftool; the data plane does not use it.
+ */
+struct ctb_rule_info {
+	__u32 handle; /* 0: slot is free (slot 0, failsafe, always has handle 0) */
+	__u32 action; /* enum ctb_action */
+	__u64 hash;   /* of the rule's canonical text: the identity that keeps its counters */
+	char text[240]; /* canonical text, cut if longer, NUL-terminated */
+};
+_Static_assert(sizeof(struct ctb_rule_info) == 256, "pinned layout");
+
+/* Map `entries`: key is the entry's number (its bit). */
+struct ctb_entry {
+	__u32 prio;   /* rank in first-match order: the lowest of all matching entries wins */
+	__u16 slot;   /* counter slot of the rule */
+	__u8 action;  /* enum ctb_action */
+	__u8 dir;     /* enum ctb_dir: ORIG or REPLY */
+};
+_Static_assert(sizeof(struct ctb_entry) == 8, "map layout");
+
+/* Map `ports`: one element. Port number (host order) to class; a class is a row of the bitmaps. */
+struct ctb_ports {
+	__u16 class_of[65536];
+};
+
+/*
+ * IPv4 addresses: the address space is cut into ranges of one class each (prefixes of all sets
+ * and `local` merged). Map `addr4_top` is indexed by the upper 16 bits; ranges inside such a /16
+ * are in `blocks` consecutive elements of `addr4_blocks`, ascending. The scheme is that of DXR
+ * (Zec, Rizzo, Mikuc: "DXR: towards a billion routing lookups per second in software", 2012).
+ */
+struct ctb_addr4_top {
+	__u32 first;	/* first block, when blocks > 0 */
+	__u16 blocks;	/* 0: the whole /16 has one class */
+	__u16 class_id; /* that class */
+};
+_Static_assert(sizeof(struct ctb_addr4_top) == 8, "map layout");
+
+#define CTB_BLOCK4 16
+#define CTB_BLOCK4_SEARCH 12 /* log2 of the blocks a /16 can need: 65536 / 16 */
+
+/* Unused places at the end repeat the last range. A chunk's first range starts at 0. */
+struct ctb_addr4_block {
+	__u16 start[CTB_BLOCK4];    /* lower 16 bits of the range's first address */
+	__u16 class_id[CTB_BLOCK4];
+};
+_Static_assert(sizeof(struct ctb_addr4_block) == 64, "one cache line");
+
+/*
+ * IPv6 addresses: a static search tree over the starts of ranges, CTB_NODE6 to a node, in map
+ * `addr6_nodes`. Level 0 is the root; child i of the n-th node of a level is the (8n + i)-th of
+ * the next. Leaves hold the ranges, inner nodes the first start below each child. Unused places
+ * repeat the last one used.
+ */
+#define CTB_NODE6 8
+#define CTB_LEVELS6 8 /* 8^8 ranges */
+
+struct ctb_addr6_node {
+	__u64 hi[CTB_NODE6]; /* address bytes 0-7 as a number */
+	__u64 lo[CTB_NODE6]; /* address bytes 8-15 as a number */
+	__u16 class_id[CTB_NODE6]; /* leaves only */
+};
+_Static_assert(sizeof(struct ctb_addr6_node) == 144, "map layout");
+
+/*
+ * Bitmaps. Each field has a map `bits_*` of __u64. With words == 1 the row of class c is
+ * element c. Otherwise a row has 1 + words elements from c * (1 + words): first the summary,
+ * whose bit i says that words i * words_per_bit ... are not all zero, then the words.
+ */
+#define CTB_FIELDS(X) \
+	X(PROTO, proto) X(SRC, src) X(DST, dst) X(SPORT, sport) X(DPORT, dport) X(IIF, iif)
+
+enum ctb_field {
+#define X(id, name) CTB_F_##id,
+	CTB_FIELDS(X)
+#undef X
+	CTB_F_MAX,
+};
+
+/* VLAN devices that judge their own frames, key of map `vlan_devices` (value: their ifindex). */
+struct ctb_vlan_key {
+	__u32 parent; /* ifindex */
+	__u32 vid;    /* 1-4094, outermost tag */
+};
+
+/*
+ * Configuration of one generation, read-only data of the program: set before load, so that the
+ * verifier removes the code of every field no rule uses.
+ */
+struct ctb_config {
+	__u32 mark;	     /* the one skb->mark bit between tc and nft */
+	__u32 fields;	     /* bit per enum ctb_field: some rule looks at it */
+	__u32 words;	     /* 64-bit words in a bitmap; 0: no rules at all */
+	__u32 words_per_bit; /* words behind one summary bit */
+	__u32 levels6;	     /* levels of the IPv6 tree */
+	__u32 level6[CTB_LEVELS6]; /* first node of each level */
+	__u32 iif_classes;   /* rows for plain packets; quoted packets use the same again behind */
+	__u32 iif_slots;     /* elements of map `iif`; a larger ifindex is class 0 */
+	__u32 vlan_devices;  /* 1: consult map `vlan_devices` */
+	__u32 generation;    /* counts rule swaps; shown by status */
+};
+
+#endif

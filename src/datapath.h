@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The BPF side of one data plane: programs, maps, pins and attachments under one pin directory.
+ *
+ * Layout under the pin directory (every name fits bpffs and 15 characters):
+ *   maps/     rules reasons rule_info journal state (live as long as the data plane)
+ *             entries ports addr4_top addr4_blocks addr6_nodes bits_* iif vlan_devices
+ *             (of the generation in force; replaced by rename on a swap)
+ *   links/    tc_IFINDEX   a tcx link; pinned: it outlives the daemon. clsact filters need no pin.
+ */
+#ifndef CTBYPASS_DATAPATH_H
+#define CTBYPASS_DATAPATH_H
+
+#include "compile.h"
+#include "host.h"
+
+struct datapath; /* one per daemon */
+
+enum attach_mode { ATTACH_NONE, ATTACH_TCX, ATTACH_CLSACT };
+enum attach_wish { ATTACH_AUTO, ATTACH_ONLY_TCX, ATTACH_ONLY_CLSACT };
+
+const char *attach_mode_name(enum attach_mode m); /* "none", "tcx", "clsact" */
+
+struct attachment {
+	int ifindex;
+	char name[IFNAMSIZ];
+	enum attach_mode mode;
+	char why[160]; /* why this mode, or why not attached; never empty */
+	bool failed;   /* should have been attached and could not be */
+};
+
+/*
+ * Open the pin directory (created when missing; its file system must be bpffs and is mounted
+ * there only by the caller), take its lock, adopt the pinned long-lived maps. -EBUSY: another
+ * daemon holds it. -ENOTSUP: not a bpffs. Reasons are logged by the caller from *error (freed by
+ * caller).
+ */
+int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **out, char **error);
+/* Let go of the lock and descriptors; the data plane goes on. NULL is fine. */
+void datapath_close(struct datapath *dp);
+
+/*
+ * Load the programs of a new generation with these tables, beside the running one. Nothing that
+ * packets see changes. The verifier's words end up in *error.
+ */
+int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
+		     char **error);
+/*
+ * Put the prepared generation in force: swap it into every attachment (link update), attach what
+ * `want` says is to be attached, detach what is not, then replace the pinned maps. Per hook a
+ * packet meets the old generation or the new. 0, or -errno when the swap failed on some hook
+ * (then every hook was put back to the old generation and *error says which failed).
+ */
+int datapath_commit(struct datapath *dp, const struct host *host,
+		    const struct name_list *interfaces, char **error);
+/* Forget a prepared generation (an nft transaction failed). */
+void datapath_abort(struct datapath *dp);
+/* Attach and detach for changed interfaces, with the generation in force. 0 or -errno. */
+int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
+			     const struct name_list *interfaces, char **error);
+
+/* Where the programs are now; borrowed until the next call that changes something. */
+const struct attachment *datapath_attachments(const struct datapath *dp, size_t *n);
+__u32 datapath_generation(const struct datapath *dp);
+
+/* Counters, summed over the CPUs. out has CTB_MAX_RULES or CTB_R_MAX elements. */
+int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out);
+int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out);
+/* Zero one slot before it goes to a new rule. */
+int datapath_zero_slot(struct datapath *dp, __u32 slot);
+
+/* rule_info: read all CTB_MAX_RULES, write one. */
+int datapath_read_info(const struct datapath *dp, struct ctb_rule_info *out);
+int datapath_write_info(struct datapath *dp, __u32 slot, const struct ctb_rule_info *info);
+
+/*
+ * The journal: run-time changes since the configuration file was loaded, one line each, as the
+ * command line would say them ("add RULE", "delete 7", "set add NAME ELEMENT ..."), replayed by
+ * the next daemon when the file is still the same (config_hash).
+ */
+#define JOURNAL_LINE_MAX 1024
+int datapath_journal_read(const struct datapath *dp, char ***lines, size_t *n, __u64 *config_hash);
+int datapath_journal_append(struct datapath *dp, const char *line); /* -EFBIG: too long */
+int datapath_journal_reset(struct datapath *dp, __u64 config_hash);
+
+/*
+ * Remove every trace below pindir: detach links and filters, drop a clsact qdisc that we made and
+ * nobody else uses, unlink pins, remove the directories we made. Works without a daemon. 0, also
+ * when there was nothing; -EBUSY when a daemon holds the lock.
+ */
+int datapath_unload(const char *pindir, char **error);
+
+/* Load and verify the programs for these tables and throw them away (`check`). */
+int datapath_verify(const struct compiled *c, const struct host *host, char **error);
+
+#endif

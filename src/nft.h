@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Table `inet ctbypass`: prerouting at raw takes the mark to UNTRACKED, output at raw judges
+ * local output by the same rules. nft_render.c makes text, nft.c is the only user of libnftables.
+ */
+#ifndef CTBYPASS_NFT_H
+#define CTBYPASS_NFT_H
+
+#include "expand.h"
+
+#define NFT_TABLE "ctbypass"
+
+/*
+ * What is loaded now, so that the next transaction replaces exactly it. Opaque text keys; see
+ * nft_render.c for the naming of chains, maps, sets and counters.
+ */
+struct nft_state; /* NULL: table is not there */
+
+struct nft_plan {
+	struct strbuf script;	 /* one transaction; empty: nothing to change */
+	struct nft_state *after; /* what will be loaded once it has run */
+};
+
+/*
+ * Text that takes the table from `before` (NULL: create) to these entries: base chains stay
+ * hooked, counters of rules that stay keep their values, large sets that did not change are not
+ * sent again. 0 or -errno. generation makes fresh names for what is replaced.
+ */
+int nft_render(const struct entries *entries, __u32 mark, __u32 generation,
+	       const struct nft_state *before, struct nft_plan *out);
+void nft_plan_free(struct nft_plan *p);
+void nft_state_free(struct nft_state *s);
+
+/* One orientation of one rule in OUTPUT, read back. */
+struct nft_counter {
+	__u32 handle;	    /* 0: failsafe */
+	enum ctb_dir dir;
+	struct ctb_count count;
+};
+
+/*
+ * Run text as one transaction. dry_run: let the kernel check it and change nothing. 0, or -errno
+ * with libnftables' words in *error (caller frees).
+ */
+int nft_run(const char *script, bool dry_run, char **error);
+/*
+ * Is our table there, with both base chains? 1, 0 or -errno. Used to adopt and to notice that
+ * somebody flushed the ruleset.
+ */
+int nft_present(void);
+/* All rule counters of our table. 0 or -errno; caller frees *out. -ENOENT: no table. */
+int nft_counters(struct nft_counter **out, size_t *n);
+/* Remove our table. 0 also when there was none. */
+int nft_remove(char **error);
+/*
+ * Rebuild the state from the table a previous daemon left, so that counters go on. *out is NULL
+ * when there is no table. 0 or -errno.
+ */
+int nft_adopt(struct nft_state **out);
+/* A non-blocking nfnetlink socket that wakes when any nft object changes; -errno. */
+int nft_watch_open(void);
+/* Read what is pending. 1: our table may have been touched; 0: not; -errno. */
+int nft_watch_drain(int fd);
+
+#endif
