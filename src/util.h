@@ -48,8 +48,8 @@ static inline void cleanup_fclose(FILE **f)
 	})
 
 /*
- * Make room for one more element in a growing array (capacity doubles). 0 or -ENOMEM; on
- * failure the array is as it was.
+ * Make room for `need` elements in all (n + 1 to append one) in a growing array, whose capacity
+ * doubles. 0 or -ENOMEM; on failure the array is as it was.
  */
 int array_reserve(void *array_ptr, size_t *cap, size_t need, size_t elem_size);
 #define ARRAY_RESERVE(arr, cap, need) array_reserve(&(arr), &(cap), (need), sizeof(*(arr)))
