@@ -27,11 +27,12 @@ struct entry {
 	const struct name_list *iif; /* NULL: any. dir ORIG: input interface. dir REPLY: the
 				      * interface that this host's own reply leaves by (OUTPUT
 				      * only), and that errors about that reply come in by */
-	bool transit_only; /* and neither end is local (see NFT_PREFIXES_MAX) */
+	bool transit_only; /* and neither end is local (see NFT_PREFIXES_MAX): nft renders nothing
+			    * of this entry, also not for ICMP errors */
 };
 
 struct entries {
-	struct entry *e; /* in first-match order; element i is bit i only after compile.c sorts */
+	struct entry *e; /* in first-match order */
 	size_t n, cap;
 	struct port_list *failsafe_ports; /* owned storage behind failsafe entries */
 	size_t n_failsafe_ports;

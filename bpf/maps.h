@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every map of the data plane and its configuration. Layouts and meaning: ctbypass/abi.h. The
+ * maps of one generation are written by the loader before the program is attached and then only
+ * read; a new rule set is a new set of maps. Sizes given here are placeholders that the loader
+ * replaces (src/datapath_load.c).
+ */
+#ifndef CTB_MAPS_H
+#define CTB_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "ctbypass/abi.h"
+
+const volatile struct ctb_config cfg = {};
+/* IP protocol number to class: the row of bits_proto. */
+const volatile __u8 proto_class[256] = {};
+
+#define CTB_ARRAY(name_, value_) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(max_entries, 1); \
+		__uint(map_flags, BPF_F_MMAPABLE); \
+		__type(key, __u32); \
+		__type(value, value_); \
+	} name_ SEC(".maps")
+
+/* Long-lived: shared by all generations, so that swaps lose no count. Never full: indexed. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CTB_MAX_RULES);
+	__type(key, __u32);
+	__type(value, struct ctb_rule_counters);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CTB_R_MAX);
+	__type(key, __u32);
+	__type(value, struct ctb_count);
+} reasons SEC(".maps");
+
+/* Of one generation. */
+CTB_ARRAY(entries, struct ctb_entry);
+CTB_ARRAY(ports, struct ctb_ports);
+CTB_ARRAY(addr4_top, struct ctb_addr4_top);
+CTB_ARRAY(addr4_blocks, struct ctb_addr4_block);
+CTB_ARRAY(addr6_nodes, struct ctb_addr6_node);
+CTB_ARRAY(bits_proto, __u64);
+CTB_ARRAY(bits_src, __u64);
+CTB_ARRAY(bits_dst, __u64);
+CTB_ARRAY(bits_sport, __u64);
+CTB_ARRAY(bits_dport, __u64);
+CTB_ARRAY(bits_iif, __u64);
+CTB_ARRAY(iif, __u32); /* ifindex to class */
+
+/* Tagged frames of these devices are judged there. Full: the loader sizes it to the host. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct ctb_vlan_key);
+	__type(value, __u32);
+} vlan_devices SEC(".maps");
+
+#endif

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One parse, from packet bytes to a decoded struct, for every program type. It returns
+ * CTB_PARSED or the reason (enum ctb_reason) why this packet cannot be judged; there is no third
+ * meaning. Only bytes between data and data_end are read.
+ */
+#ifndef CTB_PARSE_H
+#define CTB_PARSE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "ctbypass/abi.h"
+
+#define CTB_PARSED (-1)
+#define CTB_AGAIN (-2) /* from a CTB_FAST parse only: ask for CTB_FULL */
+
+/*
+ * How much a call of parse() covers; a compile-time constant. CTB_FAST: what nearly every packet
+ * is (no tag in the frame, no IPv4 options, no extension headers, no fragment; TCP or UDP), small
+ * enough to sit in the program's hot path. CTB_FULL: everything, in a function of its own.
+ */
+enum ctb_depth { CTB_FAST, CTB_FULL };
+
+#define ETH_HLEN_ 14
+#define VLAN_HLEN_ 4
+#define MAX_VLAN_TAGS 2
+#define MAX_EXT_HEADERS 8
+/* What they may take up: the verifier follows offsets only below 64 KiB, quotes included. */
+#define EXT_BYTES_MAX 0x3fff
+
+#ifndef IPPROTO_MH
+#define IPPROTO_MH 135
+#endif
+
+/* A packet as the classifier sees it. Numbers are in host byte order. */
+struct ctb_pkt {
+	__u64 src_hi, src_lo; /* IPv4: in the low 32 bits of src_lo, src_hi is 0 */
+	__u64 dst_hi, dst_lo;
+	__u32 bytes; /* length by the IP header, what is counted */
+	__u32 l3;    /* offset of the IP header */
+	__u16 sport, dport; /* 0 for protocols without ports */
+	__u16 vid;   /* outermost VLAN id, 0: untagged or priority-tagged */
+	__u8 proto;  /* behind the extension headers */
+	__u8 v6;     /* 1: IPv6 */
+	__u8 quoted; /* 1: the fields above describe the packet that an ICMP error quotes */
+	__u8 first_fragment; /* 1: more fragments follow */
+	__u8 tagged; /* a VLAN tag with a vid other than 0 was seen */
+};
+
+static __always_inline int has_ports(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_SCTP || proto == IPPROTO_DCCP;
+}
+
+/*
+ * Make the verifier forget what it knows of v. It explores every combination of the ranges that
+ * branches leave behind: without this, the walk over extension headers alone exceeds its million
+ * instructions (6.18). A slot written in halves and read whole is an unknown number to it.
+ */
+static __always_inline __u32 forget(__u32 v)
+{
+	volatile union {
+		__u32 whole;
+		__u16 half[2];
+	} u;
+
+	u.half[0] = v & 0xffff;
+	u.half[1] = v >> 16;
+	return u.whole;
+}
+
+static __always_inline __u64 be64_at(const void *p)
+{
+	return bpf_be64_to_cpu(*(const __u64 *)p);
+}
+
+/* What skip_ext_headers() found. */
+struct ctb_ext {
+	__u32 off;     /* of the upper-layer header */
+	__u8 proto;
+	__u8 fragment; /* a fragment header was seen: first of several */
+};
+
+/* As the kernel's ipv6_ext_hdr() (net/ipv6/exthdrs_core.c), without 59 (no next header). */
+static __always_inline int is_ext_header(__u8 nexthdr)
+{
+	return nexthdr == IPPROTO_HOPOPTS || nexthdr == IPPROTO_ROUTING ||
+	       nexthdr == IPPROTO_FRAGMENT || nexthdr == IPPROTO_AH ||
+	       nexthdr == IPPROTO_DSTOPTS;
+}
+
+/*
+ * Follow IPv6 extension headers from data on; x->proto is the first one. AH is skipped as the kernel does (ipv6_find_hdr), so
+ * that this and nft's `meta l4proto` at OUTPUT name the same protocol. limit is the end of the
+ * IP packet by its own length field.
+ */
+static __noinline int skip_ext_headers(void *data, void *data_end, __u32 limit, struct ctb_ext *x)
+{
+	__u32 off = 0;
+	__u8 nexthdr = x->proto;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i <= MAX_EXT_HEADERS; i++) {
+		__u8 *h = data + off;
+		__u32 len;
+
+		if (!is_ext_header(nexthdr)) {
+			x->off = off;
+			x->proto = nexthdr;
+			return CTB_PARSED;
+		}
+		if (i == MAX_EXT_HEADERS)
+			return CTB_R_EXT_HEADERS;
+		if ((void *)(h + 8) > data_end || off + 8 > limit)
+			return CTB_R_BAD_IPV6;
+		if (nexthdr == IPPROTO_FRAGMENT) {
+			__u16 frag = h[2] << 8 | h[3];
+
+			if (frag & 0xfff8)
+				return CTB_R_LATER_FRAGMENT;
+			if (frag & 1)
+				x->fragment = 1;
+			len = 8;
+		} else if (nexthdr == IPPROTO_AH) {
+			len = (h[1] + 2) * 4; /* RFC 4302: in 4-byte units, minus 2 */
+		} else {
+			len = (h[1] + 1) * 8;
+		}
+		nexthdr = h[0];
+		off += len;
+		if (off > limit)
+			return CTB_R_BAD_IPV6;
+		if (off > EXT_BYTES_MAX)
+			return CTB_R_EXT_HEADERS;
+		off = forget(off) & EXT_BYTES_MAX;
+	}
+	return CTB_R_EXT_HEADERS;
+}
+
+/*
+ * The packet inside an ICMP error, at off. Such quotes are cut anywhere behind the IP header, so
+ * lengths are not checked against it; ports need four bytes.
+ */
+static __noinline int parse_quote(void *data, void *data_end, __u32 off, struct ctb_pkt *p)
+{
+	struct ctb_ext x = {};
+	void *q;
+
+	off = forget(off) & 0x7fff;
+	q = data + off;
+	if (!p->v6) {
+		struct iphdr *ip = q;
+
+		if ((void *)(ip + 1) > data_end || ip->version != 4 || ip->ihl < 5)
+			return CTB_R_BAD_QUOTE;
+		if (ip->frag_off & bpf_htons(0x1fff))
+			return CTB_R_BAD_QUOTE;
+		p->src_lo = bpf_ntohl(ip->saddr);
+		p->dst_lo = bpf_ntohl(ip->daddr);
+		x.proto = ip->protocol;
+		off += ip->ihl * 4;
+	} else {
+		struct ipv6hdr *ip6 = q;
+
+		if ((void *)(ip6 + 1) > data_end || ip6->version != 6)
+			return CTB_R_BAD_QUOTE;
+		p->src_hi = be64_at(&ip6->saddr);
+		p->src_lo = be64_at((void *)&ip6->saddr + 8);
+		p->dst_hi = be64_at(&ip6->daddr);
+		p->dst_lo = be64_at((void *)&ip6->daddr + 8);
+		x.proto = ip6->nexthdr;
+		off += sizeof(*ip6);
+		if (is_ext_header(x.proto)) {
+			q = data + off;
+			if (q > data_end ||
+			    skip_ext_headers(q, data_end, 0xffff, &x) != CTB_PARSED)
+				return CTB_R_BAD_QUOTE;
+			off += forget(x.off) & EXT_BYTES_MAX;
+		}
+	}
+	p->proto = x.proto;
+	p->sport = 0;
+	p->dport = 0;
+	p->quoted = 1;
+	if (has_ports(x.proto)) {
+		__u8 *l4 = data + off;
+
+		if ((void *)(l4 + 4) > data_end)
+			return CTB_R_BAD_QUOTE;
+		p->sport = l4[0] << 8 | l4[1];
+		p->dport = l4[2] << 8 | l4[3];
+	}
+	return CTB_PARSED;
+}
+
+/*
+ * Transport header at off, l4_len bytes long by the IP header. The checks are the kernel's own
+ * (tcp_packet, udp_packet ... in net/netfilter): what conntrack would call invalid is left to it.
+ */
+static __always_inline int parse_l4(void *data, void *data_end, __u32 off, __u32 l4_len,
+				    enum ctb_depth depth, struct ctb_pkt *p)
+{
+	__u8 *l4 = data + off;
+	__u8 proto = p->proto;
+
+	if (proto == IPPROTO_TCP && !p->first_fragment) {
+		struct tcphdr *th = (void *)l4;
+
+		if ((void *)(th + 1) > data_end || l4_len < sizeof(*th) || th->doff < 5 ||
+		    th->doff * 4U > l4_len)
+			return CTB_R_BAD_L4;
+		p->sport = bpf_ntohs(th->source);
+		p->dport = bpf_ntohs(th->dest);
+		return CTB_PARSED;
+	}
+	if (proto == IPPROTO_UDP && !p->first_fragment) {
+		struct udphdr *uh = (void *)l4;
+
+		if ((void *)(uh + 1) > data_end || l4_len < sizeof(*uh) ||
+		    bpf_ntohs(uh->len) < sizeof(*uh) || bpf_ntohs(uh->len) > l4_len)
+			return CTB_R_BAD_L4;
+		p->sport = bpf_ntohs(uh->source);
+		p->dport = bpf_ntohs(uh->dest);
+		return CTB_PARSED;
+	}
+	if (depth == CTB_FAST)
+		return CTB_AGAIN;
+	if (has_ports(proto)) {
+		__u32 need = 4;
+
+		if (!p->first_fragment)
+			need = proto == IPPROTO_UDPLITE ? 8 : 12;
+		if (l4_len < need)
+			return CTB_R_BAD_L4;
+		if (need == 12 && (void *)(l4 + 12) > data_end)
+			return CTB_R_BAD_L4;
+		if (need == 8 && (void *)(l4 + 8) > data_end)
+			return CTB_R_BAD_L4;
+		if ((void *)(l4 + 4) > data_end)
+			return CTB_R_BAD_L4;
+		p->sport = l4[0] << 8 | l4[1];
+		p->dport = l4[2] << 8 | l4[3];
+		return CTB_PARSED;
+	}
+	if ((proto == IPPROTO_ICMP && !p->v6) || (proto == IPPROTO_ICMPV6 && p->v6)) {
+		__u8 type;
+
+		if ((void *)(l4 + 8) > data_end || l4_len < 8)
+			return CTB_R_BAD_L4;
+		type = l4[0];
+		/* The types that nf_conntrack_icmp_error()/icmpv6_error() look into. */
+		if (p->v6 ? type >= 1 && type <= 4 :
+			    type == 3 || type == 4 || type == 5 || type == 11 || type == 12)
+			return parse_quote(data, data_end, off + 8, p);
+	}
+	return CTB_PARSED;
+}
+
+static __always_inline int parse_ipv4(void *data, void *data_end, __u32 l3, __u32 avail, int gso,
+				      enum ctb_depth depth, struct ctb_pkt *p)
+{
+	struct iphdr *ip = data + l3;
+	__u32 hlen, len;
+	__u16 frag;
+
+	if ((void *)(ip + 1) > data_end)
+		return CTB_R_BAD_IPV4;
+	if (ip->version != 4 || ip->ihl < 5)
+		return CTB_R_BAD_IPV4;
+	hlen = ip->ihl * 4;
+	len = bpf_ntohs(ip->tot_len);
+	if (!len && gso)
+		len = avail; /* BIG TCP: iph_totlen() in include/linux/ip.h */
+	if (len < hlen || len > avail)
+		return CTB_R_BAD_IPV4;
+	if (data + l3 + hlen > data_end)
+		return CTB_R_BAD_IPV4;
+	p->bytes = len;
+	frag = bpf_ntohs(ip->frag_off);
+	if (depth == CTB_FAST && (hlen != sizeof(*ip) || (frag & 0x3fff)))
+		return CTB_AGAIN;
+	if (frag & 0x1fff)
+		return CTB_R_LATER_FRAGMENT;
+	p->first_fragment = !!(frag & 0x2000);
+	p->proto = ip->protocol;
+	p->src_lo = bpf_ntohl(ip->saddr);
+	p->dst_lo = bpf_ntohl(ip->daddr);
+	if (depth == CTB_FAST) /* a constant offset makes cheaper code */
+		return parse_l4(data, data_end, l3 + sizeof(*ip), len - sizeof(*ip), depth, p);
+	return parse_l4(data, data_end, forget(l3 + hlen) & 0x7f, len - hlen, depth, p);
+}
+
+static __always_inline int parse_ipv6(void *data, void *data_end, __u32 l3, __u32 avail, int gso,
+				      enum ctb_depth depth, struct ctb_pkt *p)
+{
+	struct ipv6hdr *ip6 = data + l3;
+	struct ctb_ext x = {};
+	__u32 len;
+	int r;
+
+	p->v6 = 1;
+	if ((void *)(ip6 + 1) > data_end)
+		return CTB_R_BAD_IPV6;
+	if (ip6->version != 6)
+		return CTB_R_BAD_IPV6;
+	len = bpf_ntohs(ip6->payload_len);
+	/* BIG TCP has no length either; a jumbogram's is in an option that nothing sends. */
+	if (!len && gso)
+		len = avail - sizeof(*ip6);
+	if (!len && ip6->nexthdr != IPPROTO_NONE)
+		return CTB_R_BAD_IPV6;
+	if (len + sizeof(*ip6) > avail)
+		return CTB_R_BAD_IPV6;
+	p->bytes = len + sizeof(*ip6);
+	p->src_hi = be64_at(&ip6->saddr);
+	p->src_lo = be64_at((void *)&ip6->saddr + 8);
+	p->dst_hi = be64_at(&ip6->daddr);
+	p->dst_lo = be64_at((void *)&ip6->daddr + 8);
+	p->proto = ip6->nexthdr;
+	if (!is_ext_header(ip6->nexthdr))
+		return parse_l4(data, data_end, l3 + sizeof(*ip6), len, depth, p);
+	if (depth == CTB_FAST)
+		return CTB_AGAIN;
+
+	x.proto = ip6->nexthdr;
+	r = skip_ext_headers(data + l3 + sizeof(*ip6), data_end, len, &x);
+	if (r != CTB_PARSED)
+		return r;
+	p->proto = x.proto;
+	p->first_fragment = x.fragment;
+	x.off = forget(x.off) & EXT_BYTES_MAX;
+	return parse_l4(data, data_end, l3 + sizeof(*ip6) + x.off, len - x.off, depth, p);
+}
+
+/*
+ * Link layer and IP. l2: the packet starts with an Ethernet header, else with the IP header of
+ * the given ethertype (devices without link-layer header). len is the whole packet's length from
+ * data on, which may be more than data_end - data (paged data). tag: a VLAN tag that the driver
+ * already took out of the frame (tci), valid if tag_present. gso: a GRO/GSO packet.
+ */
+static __always_inline int parse(void *data, void *data_end, __u32 len, int l2, __be16 ethertype,
+				 int tag_present, __u16 tci, int gso,
+				 enum ctb_depth depth, struct ctb_pkt *p)
+{
+	__u32 l3 = 0;
+
+	if (l2) {
+		struct ethhdr *eth = data;
+
+		if ((void *)(eth + 1) > data_end)
+			return CTB_R_BAD_LINK;
+		ethertype = eth->h_proto;
+		l3 = ETH_HLEN_;
+	}
+	if (tag_present) {
+		p->vid = tci & 0xfff;
+		p->tagged = p->vid != 0;
+	}
+	if (l2 && (ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD))) {
+		int tags = !!tag_present;
+
+		if (depth == CTB_FAST)
+			return CTB_AGAIN;
+#pragma clang loop unroll(full)
+		for (int i = 0; i < MAX_VLAN_TAGS; i++) {
+			__be16 *tag = data + l3;
+
+			if (ethertype != bpf_htons(ETH_P_8021Q) &&
+			    ethertype != bpf_htons(ETH_P_8021AD))
+				break;
+			if (tags == MAX_VLAN_TAGS)
+				return CTB_R_NOT_IP;
+			if ((void *)(tag + 2) > data_end)
+				return CTB_R_BAD_LINK;
+			if (!tags)
+				p->vid = bpf_ntohs(tag[0]) & 0xfff;
+			if (bpf_ntohs(tag[0]) & 0xfff)
+				p->tagged = 1;
+			ethertype = tag[1];
+			l3 += VLAN_HLEN_;
+			tags++;
+		}
+	}
+	if (depth == CTB_FULL)
+		l3 = forget(l3) & 0x1f;
+	p->l3 = l3;
+	if (ethertype == bpf_htons(ETH_P_IP))
+		return parse_ipv4(data, data_end, l3, len - l3, gso, depth, p);
+	if (ethertype == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(data, data_end, l3, len - l3, gso, depth, p);
+	return CTB_R_NOT_IP;
+}
+
+#endif

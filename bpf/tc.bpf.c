@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * tc ingress: judge the packet and leave the verdict in one bit of skb->mark, which the nft table
+ * turns into UNTRACKED after defragmentation (docs/design.md says why there). The program never
+ * drops, never changes the packet and always lets the next program run.
+ */
+#include <linux/if_packet.h>
+#include <linux/pkt_cls.h>
+#include "classify.h"
+
+/* Paged packets: how much is made linear when the headers are not. */
+#define PULL_MAX 512
+
+static __always_inline int parse_skb(struct __sk_buff *skb, int l2, enum ctb_depth depth,
+				     struct ctb_pkt *p)
+{
+	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, l2,
+		     skb->protocol, skb->vlan_present, skb->vlan_tci, skb->gso_size != 0, depth, p);
+}
+
+/*
+ * Everything that the fast parse left. A global function, so that the verifier goes through it
+ * once. Headers in pages are made linear first; that is rare, since drivers copy headers.
+ */
+__noinline int parse_full(struct __sk_buff *skb, int l2, struct ctb_pkt *out)
+{
+	struct ctb_pkt p = {};
+	__u32 len = skb->len;
+	int r;
+
+	if (!out)
+		return CTB_R_INTERNAL;
+	if (skb->data_end - skb->data < len) {
+		if (len > PULL_MAX)
+			len = PULL_MAX;
+		if (bpf_skb_pull_data(skb, len))
+			return CTB_R_BAD_LINK;
+	}
+	r = parse_skb(skb, l2, CTB_FULL, &p);
+	*out = p;
+	return r;
+}
+
+static __always_inline int count_reason(struct __sk_buff *skb, __u32 reason)
+{
+	struct ctb_count *c = bpf_map_lookup_elem(&reasons, &reason);
+
+	if (c) {
+		c->packets++;
+		c->bytes += skb->len;
+	}
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, int l2)
+{
+	struct ctb_rule_counters *counters;
+	struct ctb_pkt p = {};
+	struct ctb_entry *e;
+	__u32 slot, dir;
+	int r;
+
+	/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
+	if (skb->mark & cfg.mark)
+		skb->mark &= ~cfg.mark;
+
+	r = parse_skb(skb, l2, CTB_FAST, &p);
+	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
+		r = parse_full(skb, l2, &p);
+	if (p.tagged) {
+		if (cfg.vlan_devices && p.vid) {
+			struct ctb_vlan_key k = { .parent = skb->ifindex, .vid = p.vid };
+
+			if (bpf_map_lookup_elem(&vlan_devices, &k))
+				return count_reason(skb, CTB_R_VLAN_DEVICE);
+		}
+	} else if (skb->pkt_type == PACKET_OTHERHOST) {
+		return count_reason(skb, CTB_R_OTHER_HOST);
+	}
+	if (r != CTB_PARSED)
+		return count_reason(skb, r);
+
+	e = classify(&p, skb->ifindex, &r);
+	if (!e)
+		return count_reason(skb, r);
+
+	slot = e->slot;
+	dir = p.quoted ? CTB_DIR_ERROR : e->dir;
+	counters = bpf_map_lookup_elem(&rules, &slot);
+	if (counters && dir < CTB_DIR_MAX) {
+		counters->dir[dir].packets++;
+		counters->dir[dir].bytes += p.bytes;
+	}
+	if (e->action != CTB_TRACK)
+		skb->mark |= cfg.mark;
+	return TC_ACT_UNSPEC;
+}
+
+/* Devices with an Ethernet header. */
+SEC("tc")
+int ctb_tc_ether(struct __sk_buff *skb)
+{
+	return ingress(skb, 1);
+}
+
+/* Devices whose packets start with the IP header (tun, WireGuard, GRE, IPIP, PPP ...). */
+SEC("tc")
+int ctb_tc_ip(struct __sk_buff *skb)
+{
+	return ingress(skb, 0);
+}
+
+char LICENSE[] SEC("license") = "GPL";
