@@ -83,6 +83,8 @@ __noinline int class6(__u64 hi, __u64 lo)
 			break;
 		/* The mask keeps the verifier's view of idx the same on every path. */
 		idx = (idx * CTB_NODE6 + i) & 0xffffff;
+		if (idx > cfg.last6[level])
+			idx = cfg.last6[level];
 		key = cfg.level6[level] + idx;
 		n = bpf_map_lookup_elem(&addr6_nodes, &key);
 		if (!n)

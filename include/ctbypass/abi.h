@@ -139,7 +139,8 @@ _Static_assert(sizeof(struct ctb_addr4_block) == 64, "one cache line");
  * IPv6 addresses: a static search tree over the starts of ranges, CTB_NODE6 to a node, in map
  * `addr6_nodes`. Level 0 is the root; child i of the n-th node of a level is the (8n + i)-th of
  * the next. Leaves hold the ranges, inner nodes the first start below each child. Unused places
- * repeat the last one used.
+ * (only a level's last node has any) repeat the last one used, so that the search may step behind
+ * a level's last node: last6 takes it back there.
  */
 #define CTB_NODE6 8
 #define CTB_LEVELS6 8 /* 8^8 ranges */
@@ -183,6 +184,7 @@ struct ctb_config {
 	__u32 words_per_bit; /* words behind one summary bit */
 	__u32 levels6;	     /* levels of the IPv6 tree */
 	__u32 level6[CTB_LEVELS6]; /* first node of each level */
+	__u32 last6[CTB_LEVELS6];  /* number of its last node, counted from level6[] */
 	__u32 iif_classes;   /* rows for plain packets; quoted packets use the same again behind */
 	__u32 iif_slots;     /* elements of map `iif`; a larger ifindex is class 0 */
 	__u32 vlan_devices;  /* 1: consult map `vlan_devices` */

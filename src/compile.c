@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "addr_tables.h"
+#include "compile.h"
+
+/* What the classifier is told of one entry's address: a match, maybe also "and not local". */
+struct addr_use {
+	const struct addr_match *match; /* NULL: any address */
+	bool not_local;
+	size_t first_atom, n_atoms; /* into build.use_atoms */
+};
+
+struct build {
+	const struct entries *in;
+	const struct host *host;
+	struct compiled *out;
+	size_t *bit_of; /* entry to bit */
+	size_t words, stride;
+
+	struct addr_use *uses; /* distinct ones */
+	size_t n_uses, cap_uses;
+	__u16 *use_atoms;
+	size_t n_use_atoms, cap_use_atoms;
+	size_t *src_use, *dst_use; /* entry to index in uses */
+	const struct named_set **set_atoms; /* atom 1 + i is set i; atom 0 is `local` */
+	size_t n_set_atoms, cap_set_atoms;
+	size_t n_atoms;
+};
+
+static int rows_alloc(struct build *b, enum ctb_field f, size_t rows)
+{
+	struct bits *bits = &b->out->bits[f];
+
+	bits->v = calloc(rows * b->stride, sizeof(*bits->v));
+	if (!bits->v)
+		return -ENOMEM;
+	bits->rows = rows;
+	bits->stride = b->stride;
+	return 0;
+}
+
+static __u64 *row_words(struct build *b, enum ctb_field f, size_t row)
+{
+	__u64 *r = b->out->bits[f].v + row * b->stride;
+
+	return b->words == 1 ? r : r + 1;
+}
+
+static void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry)
+{
+	size_t bit = b->bit_of[entry];
+
+	row_words(b, f, row)[bit / 64] |= 1ULL << (bit % 64);
+}
+
+/* Once all rows are filled: which words of each are not all zero. */
+static void summarise(struct build *b)
+{
+	if (b->words == 1)
+		return;
+	for (int f = 0; f < CTB_F_MAX; f++) {
+		for (size_t r = 0; r < b->out->bits[f].rows; r++) {
+			const __u64 *w = row_words(b, (enum ctb_field)f, r);
+			__u64 summary = 0;
+
+			for (size_t i = 0; i < b->words; i++) {
+				if (w[i])
+					summary |= 1ULL << (i / b->out->config.words_per_bit);
+			}
+			b->out->bits[f].v[r * b->stride] = summary;
+		}
+	}
+}
+
+/*
+ * Give each entry its bit. Up to 64 entries: in rule order. More: grouped by the fields they
+ * constrain, each group starting a word of its own. In a group every entry is specific in the
+ * same fields, so that the AND of summaries points at few words that hold no match; were the
+ * groups mixed, an address-only and a port-only rule in each word would make every word a
+ * candidate. Groups too small for a word share the last ones.
+ */
+#define GROUPS 16
+#define GROUP_MIN 32
+
+static unsigned int shape(const struct entry *e)
+{
+	return (e->src || e->transit_only) | (e->dst || e->transit_only) << 1 | !!e->sport << 2 |
+	       !!e->dport << 3;
+}
+
+static int assign_bits(struct build *b, struct diag *d)
+{
+	const struct entries *in = b->in;
+	size_t count[GROUPS] = {}, next = 0;
+	struct compiled *out = b->out;
+
+	if (in->n <= 64) {
+		for (size_t i = 0; i < in->n; i++)
+			b->bit_of[i] = i;
+		next = in->n;
+	} else {
+		for (size_t i = 0; i < in->n; i++)
+			count[shape(&in->e[i])]++;
+		for (unsigned int g = 0; g < GROUPS; g++) {
+			if (count[g] < GROUP_MIN)
+				continue;
+			for (size_t i = 0; i < in->n; i++) {
+				if (shape(&in->e[i]) == g)
+					b->bit_of[i] = next++;
+			}
+			next = (next + 63) / 64 * 64;
+		}
+		for (size_t i = 0; i < in->n; i++) {
+			if (count[shape(&in->e[i])] < GROUP_MIN)
+				b->bit_of[i] = next++;
+		}
+	}
+	if (next > CTB_MAX_ENTRIES) {
+		diag_error(d, (struct pos){}, NULL, NULL,
+			   "too many rules: they need %zu bits in the classifier, which has %d (a "
+			   "rule takes one bit for each direction, twice that with `port`)",
+			   next, CTB_MAX_ENTRIES);
+		return -E2BIG;
+	}
+	b->words = (next + 63) / 64;
+	b->stride = b->words > 1 ? b->words + 1 : 1;
+	out->config.words = (__u32)b->words;
+	out->config.words_per_bit = b->words > CTB_SUMMARY_BITS ? 2 : 1;
+	out->n_entries = next;
+	out->entries = calloc(next ? next : 1, sizeof(*out->entries));
+	if (!out->entries)
+		return -ENOMEM;
+	for (size_t i = 0; i < next; i++)
+		out->entries[i].prio = CTB_NO_ENTRY; /* padding, no bitmap has its bit */
+	for (size_t i = 0; i < in->n; i++)
+		out->entries[b->bit_of[i]] = (struct ctb_entry){
+			.prio = (__u32)i,
+			.slot = (__u16)in->e[i].slot,
+			.action = in->e[i].action,
+			.dir = in->e[i].dir,
+		};
+	return 0;
+}
+
+/* --- protocols --- */
+
+static int compile_proto(struct build *b)
+{
+	struct compiled *out = b->out;
+	const struct entry *e = b->in->e;
+	__u8 first[256]; /* class to the first protocol in it */
+	size_t classes = 0;
+	int err;
+
+	for (unsigned int p = 0; p < 256; p++) {
+		size_t c;
+
+		for (c = 0; c < classes; c++) {
+			size_t i = 0;
+
+			while (i < b->in->n && proto_has(&e[i].proto, p) ==
+						       proto_has(&e[i].proto, first[c]))
+				i++;
+			if (i == b->in->n)
+				break;
+		}
+		if (c == classes)
+			first[classes++] = (__u8)p;
+		out->proto_class[p] = (__u8)c;
+	}
+	err = rows_alloc(b, CTB_F_PROTO, classes);
+	if (err)
+		return err;
+	for (size_t c = 0; c < classes; c++) {
+		for (size_t i = 0; i < b->in->n; i++) {
+			if (proto_has(&e[i].proto, first[c]))
+				row_set(b, CTB_F_PROTO, c, i);
+		}
+	}
+	return 0;
+}
+
+/* --- addresses --- */
+
+static int atom_of_set(struct build *b, const struct named_set *set, size_t *atom)
+{
+	size_t i = 0;
+
+	while (i < b->n_set_atoms && b->set_atoms[i] != set)
+		i++;
+	if (i == b->n_set_atoms) {
+		if (ARRAY_RESERVE(b->set_atoms, b->cap_set_atoms, i + 1))
+			return -ENOMEM;
+		b->set_atoms[b->n_set_atoms++] = set;
+	}
+	*atom = 1 + i;
+	return 0;
+}
+
+static int use_add_atom(struct build *b, struct addr_use *u, size_t atom)
+{
+	if (ARRAY_RESERVE(b->use_atoms, b->cap_use_atoms, b->n_use_atoms + 1))
+		return -ENOMEM;
+	b->use_atoms[b->n_use_atoms++] = (__u16)atom;
+	u->n_atoms++;
+	return 0;
+}
+
+/* Index of this way to look at an address, made if new. */
+static int intern_use(struct build *b, const struct addr_match *m, bool not_local, size_t *index)
+{
+	struct addr_use u = { .match = m, .not_local = not_local, .first_atom = b->n_use_atoms };
+	bool local = false;
+	int err = 0;
+
+	for (size_t i = b->n_uses; i-- > 0;) {
+		if (b->uses[i].match == m && b->uses[i].not_local == not_local) {
+			*index = i;
+			return 0;
+		}
+	}
+	for (size_t i = 0; !err && m && i < m->n; i++) {
+		size_t atom;
+
+		if (m->items[i].kind == ADDR_SET) {
+			err = atom_of_set(b, m->items[i].set, &atom);
+			if (!err)
+				err = use_add_atom(b, &u, atom);
+		} else if (m->items[i].kind == ADDR_LOCAL && !local) {
+			local = true;
+			err = use_add_atom(b, &u, 0);
+		}
+	}
+	if (err)
+		return err;
+	if (ARRAY_RESERVE(b->uses, b->cap_uses, b->n_uses + 1))
+		return -ENOMEM;
+	*index = b->n_uses;
+	b->uses[b->n_uses++] = u;
+	return 0;
+}
+
+static bool has_inline_prefix(const struct addr_match *m)
+{
+	for (size_t i = 0; m && i < m->n; i++) {
+		if (m->items[i].kind == ADDR_PREFIX4 || m->items[i].kind == ADDR_PREFIX6)
+			return true;
+	}
+	return false;
+}
+
+/* Atoms behind the sets': one for all the prefixes written out in a match. */
+static int add_inline_prefixes(struct build *b, struct addr_tables *t, size_t atom)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < b->n_uses; i++) {
+		const struct addr_match *m = b->uses[i].match;
+
+		if (!has_inline_prefix(m))
+			continue;
+		for (size_t k = 0; !err && k < m->n; k++) {
+			if (m->items[k].kind == ADDR_PREFIX4)
+				err = addr_tables_add4(t, atom, &m->items[k].p4, 1);
+			else if (m->items[k].kind == ADDR_PREFIX6)
+				err = addr_tables_add6(t, atom, &m->items[k].p6, 1);
+		}
+		atom++;
+	}
+	return err;
+}
+
+static bool use_fits(const struct build *b, const struct addr_use *u, size_t inline_atom,
+		     const struct addr_tables *t, size_t class_id)
+{
+	bool in = false;
+
+	if (u->not_local && addr_tables_has(t, class_id, 0))
+		return false;
+	if (!u->match)
+		return true;
+	for (size_t i = 0; !in && i < u->n_atoms; i++)
+		in = addr_tables_has(t, class_id, b->use_atoms[u->first_atom + i]);
+	if (!in && inline_atom)
+		in = addr_tables_has(t, class_id, inline_atom);
+	return in != u->match->negate;
+}
+
+/* Entries by the use they make of an address: entry indices, grouped by use. */
+static int fill_addr_rows(struct build *b, enum ctb_field f, const size_t *use_of,
+			  const struct addr_tables *t, size_t first_inline)
+{
+	size_t classes = addr_tables_classes(t), inline_atom = first_inline;
+	_free_ size_t *next = calloc(b->in->n, sizeof(*next));
+	_free_ size_t *head = malloc(b->n_uses * sizeof(*head));
+	int err = rows_alloc(b, f, classes);
+
+	if (err)
+		return err;
+	if (!next || !head)
+		return -ENOMEM;
+	for (size_t u = 0; u < b->n_uses; u++)
+		head[u] = SIZE_MAX;
+	for (size_t i = 0; i < b->in->n; i++) {
+		next[i] = head[use_of[i]];
+		head[use_of[i]] = i;
+	}
+	for (size_t u = 0; u < b->n_uses; u++) {
+		size_t mine = 0;
+
+		if (has_inline_prefix(b->uses[u].match))
+			mine = inline_atom++;
+		if (head[u] == SIZE_MAX)
+			continue;
+		for (size_t c = 0; c < classes; c++) {
+			if (!use_fits(b, &b->uses[u], mine, t, c))
+				continue;
+			for (size_t i = head[u]; i != SIZE_MAX; i = next[i])
+				row_set(b, f, c, i);
+		}
+	}
+	return 0;
+}
+
+static int compile_addrs(struct build *b, struct diag *d)
+{
+	const struct entries *in = b->in;
+	struct addr_tables *t;
+	size_t first_inline, n_inline = 0;
+	int err = 0;
+
+	b->src_use = calloc(in->n, sizeof(*b->src_use));
+	b->dst_use = calloc(in->n, sizeof(*b->dst_use));
+	if (!b->src_use || !b->dst_use)
+		return -ENOMEM;
+	for (size_t i = 0; !err && i < in->n; i++) {
+		const struct entry *e = &in->e[i];
+
+		err = intern_use(b, e->src, e->transit_only, &b->src_use[i]);
+		if (!err)
+			err = intern_use(b, e->dst, e->transit_only, &b->dst_use[i]);
+	}
+	if (err)
+		return err;
+	for (size_t i = 0; i < b->n_uses; i++)
+		n_inline += has_inline_prefix(b->uses[i].match);
+	first_inline = 1 + b->n_set_atoms;
+	b->n_atoms = first_inline + n_inline;
+	if (b->n_atoms > 65535)
+		return -E2BIG;
+
+	t = addr_tables_new(b->n_atoms);
+	if (!t)
+		return -ENOMEM;
+	err = addr_tables_add4(t, 0, b->host->local.v4, b->host->local.n4);
+	if (!err)
+		err = addr_tables_add6(t, 0, b->host->local.v6, b->host->local.n6);
+	for (size_t i = 0; !err && i < b->n_set_atoms; i++) {
+		const struct prefix_list *p = &b->set_atoms[i]->addrs;
+
+		err = addr_tables_add4(t, 1 + i, p->v4, p->n4);
+		if (!err)
+			err = addr_tables_add6(t, 1 + i, p->v6, p->n6);
+	}
+	if (!err)
+		err = add_inline_prefixes(b, t, first_inline);
+	if (!err)
+		err = addr_tables_build(t, b->out);
+	if (err == -E2BIG)
+		diag_error(d, (struct pos){}, NULL, NULL,
+			   "the address sets overlap in more than 65536 different ways");
+	if (!err && b->out->config.fields & 1U << CTB_F_SRC)
+		err = fill_addr_rows(b, CTB_F_SRC, b->src_use, t, first_inline);
+	if (!err && b->out->config.fields & 1U << CTB_F_DST)
+		err = fill_addr_rows(b, CTB_F_DST, b->dst_use, t, first_inline);
+	addr_tables_free(t);
+	return err;
+}
+
+/* --- ports --- */
+
+struct port_event {
+	__u32 port;  /* 0-65536 */
+	__u32 list;  /* index of the list that begins (or ends) here */
+	bool begins;
+};
+
+static int by_port(const void *pa, const void *pb)
+{
+	const struct port_event *a = pa, *b = pb;
+
+	return (a->port > b->port) - (a->port < b->port);
+}
+
+struct port_classes {
+	const struct port_list **lists; /* distinct ones */
+	size_t n_lists, cap_lists;
+	__u64 *sets; /* per class: bit per list */
+	size_t n, cap, words;
+};
+
+static int intern_list(struct port_classes *pc, const struct port_list *l, size_t *index)
+{
+	for (size_t i = pc->n_lists; i-- > 0;) {
+		if (pc->lists[i] == l) {
+			*index = i;
+			return 0;
+		}
+	}
+	if (ARRAY_RESERVE(pc->lists, pc->cap_lists, pc->n_lists + 1))
+		return -ENOMEM;
+	*index = pc->n_lists;
+	pc->lists[pc->n_lists++] = l;
+	return 0;
+}
+
+static int intern_port_class(struct port_classes *pc, const __u64 *set, __u16 *class_id)
+{
+	size_t bytes = pc->words * sizeof(*set);
+
+	for (size_t c = pc->n; c-- > 0;) {
+		if (!memcmp(&pc->sets[c * pc->words], set, bytes)) {
+			*class_id = (__u16)c;
+			return 0;
+		}
+	}
+	if (ARRAY_RESERVE(pc->sets, pc->cap, (pc->n + 1) * pc->words))
+		return -ENOMEM;
+	memcpy(&pc->sets[pc->n * pc->words], set, bytes);
+	*class_id = (__u16)pc->n++;
+	return 0;
+}
+
+/* Sweep the port space with the set of lists that hold the current port. */
+static int cut_ports(struct port_classes *pc, struct ctb_ports *out)
+{
+	_free_ struct port_event *ev = NULL;
+	_free_ __u64 *now = NULL;
+	size_t n = 0, cap = 0, at = 0;
+
+	for (size_t l = 0; l < pc->n_lists; l++) {
+		for (size_t r = 0; r < pc->lists[l]->n; r++) {
+			const struct port_range *pr = &pc->lists[l]->ranges[r];
+
+			if (ARRAY_RESERVE(ev, cap, n + 2))
+				return -ENOMEM;
+			ev[n++] = (struct port_event){ pr->lo, (__u32)l, true };
+			ev[n++] = (struct port_event){ pr->hi + 1U, (__u32)l, false };
+		}
+	}
+	if (n)
+		qsort(ev, n, sizeof(*ev), by_port);
+	pc->words = pc->n_lists / 64 + 1;
+	now = calloc(pc->words, sizeof(*now));
+	if (!now)
+		return -ENOMEM;
+	for (__u32 port = 0; port < 65536;) {
+		__u32 end = 65536;
+		__u16 class_id;
+		int err;
+
+		/* A list's ranges are merged: it never ends and begins at the same port. */
+		for (; at < n && ev[at].port == port; at++)
+			now[ev[at].list / 64] ^= 1ULL << (ev[at].list % 64);
+		if (at < n)
+			end = ev[at].port;
+		err = intern_port_class(pc, now, &class_id);
+		if (err)
+			return err;
+		for (; port < end; port++)
+			out->class_of[port] = class_id;
+	}
+	return 0;
+}
+
+static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_classes *pc,
+			  const size_t *list_of)
+{
+	int err = rows_alloc(b, f, pc->n);
+
+	if (err)
+		return err;
+	for (size_t c = 0; c < pc->n; c++) {
+		const __u64 *set = &pc->sets[c * pc->words];
+
+		for (size_t i = 0; i < b->in->n; i++) {
+			size_t l = list_of[i];
+
+			if (l == SIZE_MAX || (set[l / 64] >> (l % 64) & 1))
+				row_set(b, f, c, i);
+		}
+	}
+	return 0;
+}
+
+static int compile_ports(struct build *b)
+{
+	const struct entries *in = b->in;
+	struct port_classes pc = {};
+	_free_ size_t *sport = calloc(in->n, sizeof(*sport));
+	_free_ size_t *dport = calloc(in->n, sizeof(*dport));
+	int err = 0;
+
+	b->out->ports = calloc(1, sizeof(*b->out->ports));
+	if (!b->out->ports || !sport || !dport)
+		return -ENOMEM;
+	for (size_t i = 0; !err && i < in->n; i++) {
+		sport[i] = SIZE_MAX;
+		dport[i] = SIZE_MAX;
+		if (in->e[i].sport)
+			err = intern_list(&pc, in->e[i].sport, &sport[i]);
+		if (!err && in->e[i].dport)
+			err = intern_list(&pc, in->e[i].dport, &dport[i]);
+	}
+	if (!err)
+		err = cut_ports(&pc, b->out->ports);
+	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)
+		err = fill_port_rows(b, CTB_F_SPORT, &pc, sport);
+	if (!err && b->out->config.fields & 1U << CTB_F_DPORT)
+		err = fill_port_rows(b, CTB_F_DPORT, &pc, dport);
+	free(pc.lists);
+	free(pc.sets);
+	return err;
+}
+
+/* --- interfaces --- */
+
+/* Do these two interfaces look the same to every rule? 0 stands for an unknown one. */
+static bool same_iif(const struct entries *in, const struct host_if *a, const struct host_if *b)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		const struct name_list *l = in->e[i].iif;
+
+		if (l && (a && name_list_has(l, a->name)) != (b && name_list_has(l, b->name)))
+			return false;
+	}
+	return true;
+}
+
+static int compile_iif(struct build *b)
+{
+	const struct entries *in = b->in;
+	const struct host *h = b->host;
+	struct compiled *out = b->out;
+	_free_ const struct host_if **first = calloc(h->n_ifs + 1, sizeof(*first));
+	size_t classes = 1; /* class 0: an interface that no rule names */
+	int max = 0, err;
+
+	for (size_t i = 0; i < h->n_ifs; i++)
+		max = h->ifs[i].ifindex > max ? h->ifs[i].ifindex : max;
+	out->config.iif_slots = (__u32)max + 1;
+	out->iif_class = calloc(out->config.iif_slots, sizeof(*out->iif_class));
+	if (!first || !out->iif_class)
+		return -ENOMEM;
+	for (size_t i = 0; i < h->n_ifs; i++) {
+		size_t c = 0;
+
+		while (c < classes && !same_iif(in, first[c], &h->ifs[i]))
+			c++;
+		if (c == classes)
+			first[classes++] = &h->ifs[i];
+		out->iif_class[h->ifs[i].ifindex] = (__u16)c;
+	}
+	out->config.iif_classes = (__u32)classes;
+	err = rows_alloc(b, CTB_F_IIF, 2 * classes);
+	if (err)
+		return err;
+	for (size_t c = 0; c < classes; c++) {
+		for (size_t i = 0; i < in->n; i++) {
+			const struct entry *e = &in->e[i];
+			bool fits = e->iif && first[c] && name_list_has(e->iif, first[c]->name);
+
+			if (!e->iif || (e->dir == CTB_DIR_ORIG && fits))
+				row_set(b, CTB_F_IIF, c, i);
+			/*
+			 * Quoted: an error about the original direction may come in anywhere;
+			 * one about this host's own reply comes in where the reply went out.
+			 */
+			if (!e->iif || e->dir == CTB_DIR_ORIG || fits)
+				row_set(b, CTB_F_IIF, classes + c, i);
+		}
+	}
+	return 0;
+}
+
+static __u32 fields_used(const struct entries *in)
+{
+	__u32 f = 0;
+
+	for (size_t i = 0; i < in->n; i++) {
+		const struct entry *e = &in->e[i];
+
+		f |= (__u32)e->proto.present << CTB_F_PROTO;
+		f |= (__u32)(e->src || e->transit_only) << CTB_F_SRC;
+		f |= (__u32)(e->dst || e->transit_only) << CTB_F_DST;
+		f |= (__u32)!!e->sport << CTB_F_SPORT;
+		f |= (__u32)!!e->dport << CTB_F_DPORT;
+		f |= (__u32)!!e->iif << CTB_F_IIF;
+	}
+	return f;
+}
+
+int compile(const struct entries *in, const struct host *host, __u32 mark, struct compiled *out,
+	    struct diag *d)
+{
+	struct compiled c = { .config.mark = mark };
+	struct build b = { .in = in, .host = host, .out = &c };
+	__u32 f = fields_used(in);
+	int err;
+
+	c.config.fields = f;
+	b.bit_of = calloc(in->n ? in->n : 1, sizeof(*b.bit_of));
+	err = b.bit_of ? assign_bits(&b, d) : -ENOMEM;
+	if (!err && f & 1U << CTB_F_PROTO)
+		err = compile_proto(&b);
+	if (!err && f & (1U << CTB_F_SRC | 1U << CTB_F_DST))
+		err = compile_addrs(&b, d);
+	if (!err && f & (1U << CTB_F_SPORT | 1U << CTB_F_DPORT))
+		err = compile_ports(&b);
+	if (!err && f & 1U << CTB_F_IIF)
+		err = compile_iif(&b);
+	if (!err)
+		summarise(&b);
+	free(b.bit_of);
+	free(b.uses);
+	free(b.use_atoms);
+	free(b.src_use);
+	free(b.dst_use);
+	free(b.set_atoms);
+	if (err) {
+		compiled_free(&c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void compiled_free(struct compiled *c)
+{
+	free(c->entries);
+	for (int f = 0; f < CTB_F_MAX; f++)
+		free(c->bits[f].v);
+	free(c->ports);
+	free(c->top4);
+	free(c->blocks4);
+	free(c->nodes6);
+	free(c->iif_class);
+	*c = (struct compiled){};
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The BPF program's lookup (bpf/classify.h), over the same tables, for userspace's own questions. */
+#include "compile.h"
+
+static __u32 class4(const struct compiled *c, __u32 addr)
+{
+	const struct ctb_addr4_top *top = &c->top4[addr >> 16];
+	const struct ctb_addr4_block *b;
+	__u32 low = addr & 0xffff, i = CTB_BLOCK4 - 1, at = 0;
+
+	if (!top->blocks)
+		return top->class_id;
+	while (at + 1U < top->blocks && c->blocks4[top->first + at + 1].start[0] <= low)
+		at++;
+	b = &c->blocks4[top->first + at];
+	while (i > 0 && b->start[i] > low)
+		i--;
+	return b->class_id[i];
+}
+
+static __u32 class6(const struct compiled *c, __u64 hi, __u64 lo)
+{
+	__u32 idx = 0, i = 0;
+
+	for (__u32 l = 0; l < c->config.levels6; l++) {
+		const struct ctb_addr6_node *n;
+
+		idx = idx * CTB_NODE6 + i;
+		if (idx > c->config.last6[l])
+			idx = c->config.last6[l];
+		n = &c->nodes6[c->config.level6[l] + idx];
+		i = CTB_NODE6 - 1;
+		while (i > 0 && (n->hi[i] > hi || (n->hi[i] == hi && n->lo[i] > lo)))
+			i--;
+		if (l + 1 == c->config.levels6)
+			return n->class_id[i];
+	}
+	return 0;
+}
+
+__u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
+{
+	__u32 class_of[CTB_F_MAX] = {}, best = CTB_NO_ENTRY, best_prio = CTB_NO_ENTRY;
+	size_t words = c->config.words, stride = words > 1 ? words + 1 : 1;
+
+	class_of[CTB_F_PROTO] = c->proto_class[t->proto];
+	if (c->ports) {
+		class_of[CTB_F_SPORT] = c->ports->class_of[t->sport];
+		class_of[CTB_F_DPORT] = c->ports->class_of[t->dport];
+	}
+	if (c->top4) {
+		class_of[CTB_F_SRC] = t->v6 ? class6(c, t->src_hi, t->src_lo) :
+					      class4(c, (__u32)t->src_lo);
+		class_of[CTB_F_DST] = t->v6 ? class6(c, t->dst_hi, t->dst_lo) :
+					      class4(c, (__u32)t->dst_lo);
+	}
+	if (c->iif_class) {
+		if (t->ifindex < c->config.iif_slots)
+			class_of[CTB_F_IIF] = c->iif_class[t->ifindex];
+		if (t->quoted)
+			class_of[CTB_F_IIF] += c->config.iif_classes;
+	}
+	for (size_t w = 0; w < words; w++) {
+		__u64 m = ~0ULL;
+
+		for (int f = 0; f < CTB_F_MAX; f++) {
+			if (c->config.fields & 1U << f)
+				m &= c->bits[f].v[class_of[f] * stride + (words > 1) + w];
+		}
+		for (; m; m &= m - 1) {
+			__u32 bit = (__u32)(w * 64) + (__u32)__builtin_ctzll(m);
+
+			if (c->entries[bit].prio < best_prio) {
+				best_prio = c->entries[bit].prio;
+				best = bit;
+			}
+		}
+	}
+	return best;
+}
