@@ -10,7 +10,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "ctbypass/abi.h"
+#include "counters.h"
 
 const volatile struct ctb_config cfg = {};
 /* IP protocol number to class: the row of bits_proto. */
@@ -24,21 +24,6 @@ const volatile __u8 proto_class[256] = {};
 		__type(key, __u32); \
 		__type(value, value_); \
 	} name_ SEC(".maps")
-
-/* Long-lived: shared by all generations, so that swaps lose no count. Never full: indexed. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CTB_MAX_RULES);
-	__type(key, __u32);
-	__type(value, struct ctb_rule_counters);
-} rules SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CTB_R_MAX);
-	__type(key, __u32);
-	__type(value, struct ctb_count);
-} reasons SEC(".maps");
 
 /* Of one generation. */
 CTB_ARRAY(entries, struct ctb_entry);

@@ -3,8 +3,8 @@
  * The BPF side of one data plane: programs, maps, pins and attachments under one pin directory.
  *
  * Layout under the pin directory (every name fits bpffs and 15 characters):
- *   maps/     rules reasons rule_info journal state (live as long as the data plane)
- *             entries ports addr4_top addr4_blocks addr6_nodes bits_* iif vlan_devices
+ *   maps/     rules reasons rule_info journal state clsact (live as long as the data plane)
+ *             config entries ports addr4_top addr4_blocks addr6_nodes bits_* iif vlan_devices
  *             (of the generation in force; replaced by rename on a swap)
  *   links/    tc_IFINDEX   a tcx link; pinned: it outlives the daemon. clsact filters need no pin.
  */
@@ -55,7 +55,10 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 		    const struct name_list *interfaces, char **error);
 /* Forget a prepared generation (an nft transaction failed). */
 void datapath_abort(struct datapath *dp);
-/* Attach and detach for changed interfaces, with the generation in force. 0 or -errno. */
+/*
+ * Attach and detach for changed interfaces, with the generation in force. 0 or -errno; 1: this
+ * generation cannot serve them (VLAN devices came or went), prepare and commit a new one.
+ */
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 			     const struct name_list *interfaces, char **error);
 
@@ -66,6 +69,10 @@ __u32 datapath_generation(const struct datapath *dp);
 /* Counters, summed over the CPUs. out has CTB_MAX_RULES or CTB_R_MAX elements. */
 int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out);
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out);
+/* Handles are never given out twice in the life of a data plane: the next free one (0: none yet). */
+__u32 datapath_next_handle(const struct datapath *dp);
+int datapath_set_next_handle(struct datapath *dp, __u32 handle);
+
 /* Zero one slot before it goes to a new rule. */
 int datapath_zero_slot(struct datapath *dp, __u32 slot);
 
@@ -78,7 +85,7 @@ int datapath_write_info(struct datapath *dp, __u32 slot, const struct ctb_rule_i
  * command line would say them ("add RULE", "delete 7", "set add NAME ELEMENT ..."), replayed by
  * the next daemon when the file is still the same (config_hash).
  */
-#define JOURNAL_LINE_MAX 1024
+#define JOURNAL_LINE_MAX CTB_JOURNAL_TEXT
 int datapath_journal_read(const struct datapath *dp, char ***lines, size_t *n, __u64 *config_hash);
 int datapath_journal_append(struct datapath *dp, const char *line); /* -EFBIG: too long */
 int datapath_journal_reset(struct datapath *dp, __u64 config_hash);

@@ -98,6 +98,30 @@ struct ctb_rule_info {
 };
 _Static_assert(sizeof(struct ctb_rule_info) == 256, "pinned layout");
 
+/*
+ * Map `journal`: key counts from 0. Run-time changes since the configuration file was loaded, as
+ * the command line would say them; replayed by the next daemon if the file is still the same.
+ */
+#define CTB_JOURNAL_TEXT 1024
+#define CTB_JOURNAL_MAX 16384
+struct ctb_journal_line {
+	char text[CTB_JOURNAL_TEXT]; /* NUL-terminated */
+};
+
+/* Map `state`: one element. What a daemon leaves for the next one. */
+struct ctb_state {
+	__u32 abi_version;   /* CTB_ABI_VERSION */
+	__u32 generation;    /* of the programs in force */
+	__u32 next_handle;   /* never given out before; 0: none was */
+	__u32 journal_lines; /* lines 0 ... n-1 of `journal` count */
+	__u64 config_hash;   /* of the configuration file and its set files */
+};
+
+/* Map `clsact`: key is the ifindex of a device with our clsact filter. */
+struct ctb_clsact {
+	__u32 created; /* 1: the qdisc is ours too, and goes when the filter goes */
+};
+
 /* Map `entries`: key is the entry's number (its bit). */
 struct ctb_entry {
 	__u32 prio;   /* rank in first-match order: the lowest of all matching entries wins */

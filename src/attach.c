@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <time.h>
+
+#include "attach.h"
+#include "util.h"
+
+/* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
+#define TCX_INGRESS 46
+#define F_BEFORE (1U << 3)
+
+/* What makes a clsact filter ours. Priority 1 is where tc puts what runs first. */
+#define FILTER_HANDLE 0xc7b
+#define FILTER_PRIORITY 1
+
+int attach_tcx(int ifindex, int prog_fd)
+{
+	/* BPF_F_BEFORE without a relative program: the head (kernel/bpf/mprog.c). */
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = F_BEFORE);
+	int fd = bpf_link_create(prog_fd, ifindex, (enum bpf_attach_type)TCX_INGRESS, &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int attach_clsact(int ifindex, int prog_fd, bool *created)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY,
+		    .prog_fd = prog_fd, .flags = BPF_TC_F_REPLACE);
+	int err = bpf_tc_hook_create(&hook);
+	bool made = !err;
+
+	if (err && err != -EEXIST)
+		return err;
+	err = bpf_tc_attach(&hook, &opts);
+	if (err && made) {
+		hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+		bpf_tc_hook_destroy(&hook);
+	}
+	if (!err && made)
+		*created = true;
+	return err;
+}
+
+static int count_filter(const struct nlmsghdr *nlh, void *data)
+{
+	size_t *n = data;
+
+	if (nlh->nlmsg_type == RTM_NEWTFILTER)
+		(*n)++;
+	return MNL_CB_OK;
+}
+
+/* Filters on one side of a device's clsact qdisc, whoever made them. -errno on failure. */
+static int count_filters(int ifindex, __u32 parent, size_t *n)
+{
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	struct mnl_socket *nl = mnl_socket_open(NETLINK_ROUTE);
+	struct nlmsghdr *nlh;
+	struct tcmsg *tc;
+	unsigned int seq = (unsigned int)time(NULL);
+	ssize_t len;
+	int r = 1;
+
+	if (!nl)
+		return -errno;
+	nlh = mnl_nlmsg_put_header(buf);
+	nlh->nlmsg_type = RTM_GETTFILTER;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = seq;
+	tc = mnl_nlmsg_put_extra_header(nlh, sizeof(*tc));
+	tc->tcm_family = AF_UNSPEC;
+	tc->tcm_ifindex = ifindex;
+	tc->tcm_parent = parent;
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		r = -1;
+	while (r > 0) {
+		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		r = len <= 0 ? -1 :
+			       mnl_cb_run(buf, (size_t)len, seq, mnl_socket_get_portid(nl),
+					  count_filter, n);
+	}
+	r = r < 0 ? -errno : 0;
+	mnl_socket_close(nl);
+	return r;
+}
+
+int detach_clsact(int ifindex, bool remove_qdisc)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+	size_t others = 0;
+	int err = bpf_tc_detach(&hook, &opts);
+
+	if (err == -ENODEV || err == -EINVAL || err == -ENOENT)
+		err = 0; /* the device, the qdisc or the filter is gone already */
+	if (err || !remove_qdisc)
+		return err;
+	if (count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), &others) ||
+	    count_filters(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), &others) || others)
+		return 0;
+	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	err = bpf_tc_hook_destroy(&hook);
+	return err == -ENODEV || err == -ENOENT || err == -EINVAL ? 0 : err;
+}

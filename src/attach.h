@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One program on one device's tc ingress: a tcx link, or a clsact filter where there is no tcx. */
+#ifndef CTBYPASS_ATTACH_H
+#define CTBYPASS_ATTACH_H
+
+#include <stdbool.h>
+
+/*
+ * A new tcx link at the head of the hook. Returns its descriptor, or -errno; what kernels before
+ * 6.6 say is -EINVAL. The link dies with its last descriptor or pin.
+ */
+int attach_tcx(int ifindex, int prog_fd);
+
+/*
+ * Our clsact filter (fixed handle and priority), made or atomically replaced. *created is set to
+ * true when the qdisc had to be made, and left alone otherwise. The filter outlives the process.
+ */
+int attach_clsact(int ifindex, int prog_fd, bool *created);
+
+/*
+ * Remove our filter; with the qdisc if remove_qdisc and nothing else is attached to it. 0 also
+ * when filter or device are gone.
+ */
+int detach_clsact(int ifindex, bool remove_qdisc);
+
+#endif

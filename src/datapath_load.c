@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "datapath_load.h"
+
+const char *const generation_maps[] = {
+	"entries",   "ports",	   "addr4_top", "addr4_blocks", "addr6_nodes", "bits_proto",
+	"bits_src",  "bits_dst",   "bits_sport", "bits_dport",	"bits_iif",    "iif",
+	"vlan_devices", NULL,
+};
+
+/* One array map's contents: n elements of size bytes each. */
+struct table {
+	const char *map;
+	const void *data;
+	size_t n, size;
+};
+
+#define TABLES (5 + CTB_F_MAX)
+
+static void list_tables(const struct compiled *c, struct table *t)
+{
+	static const char *const bits_maps[] = {
+#define X(id, name) [CTB_F_##id] = "bits_" #name,
+		CTB_FIELDS(X)
+#undef X
+	};
+	size_t i = 0;
+
+	t[i++] = (struct table){ "entries", c->entries, c->n_entries, sizeof(*c->entries) };
+	t[i++] = (struct table){ "ports", c->ports, c->ports ? 1 : 0, sizeof(*c->ports) };
+	t[i++] = (struct table){ "addr4_top", c->top4, c->top4 ? 65536 : 0, sizeof(*c->top4) };
+	t[i++] = (struct table){ "addr4_blocks", c->blocks4, c->n_blocks4, sizeof(*c->blocks4) };
+	t[i++] = (struct table){ "addr6_nodes", c->nodes6, c->n_nodes6, sizeof(*c->nodes6) };
+	for (int f = 0; f < CTB_F_MAX; f++)
+		t[i++] = (struct table){ bits_maps[f], c->bits[f].v,
+					 c->bits[f].rows * c->bits[f].stride, sizeof(__u64) };
+}
+
+/* Where a read-only variable of the object is kept until it is loaded. NULL: there is none. */
+static void *rodata_var(struct bpf_object *obj, const char *name, size_t size)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	const struct btf_var_secinfo *v;
+	const struct btf_type *sec;
+	struct bpf_map *map;
+	size_t total;
+	char *base = NULL;
+	int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
+
+	if (id < 0)
+		return NULL;
+	bpf_object__for_each_map(map, obj) {
+		if (strstr(bpf_map__name(map), ".rodata"))
+			base = bpf_map__initial_value(map, &total);
+	}
+	if (!base)
+		return NULL;
+	sec = btf__type_by_id(btf, (__u32)id);
+	v = btf_var_secinfos(sec);
+	for (unsigned int i = 0; i < btf_vlen(sec); i++, v++) {
+		const struct btf_type *t = btf__type_by_id(btf, v->type);
+
+		if (!strcmp(btf__name_by_offset(btf, t->name_off), name) && v->size == size)
+			return base + v->offset;
+	}
+	return NULL;
+}
+
+static size_t count_vlans(const struct host *host)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; host && i < host->n_ifs; i++)
+		n += host->ifs[i].vid && host->ifs[i].parent;
+	return n;
+}
+
+static int size_map(struct bpf_object *obj, const char *name, size_t n)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+
+	return map ? bpf_map__set_max_entries(map, n ? (__u32)n : 1) : -ENOENT;
+}
+
+int load_configure(struct bpf_object *obj, const struct compiled *c, const struct host *host,
+		   __u32 generation)
+{
+	struct table tables[TABLES];
+	struct ctb_config *cfg = rodata_var(obj, "cfg", sizeof(*cfg));
+	__u8 *protos = rodata_var(obj, "proto_class", sizeof(c->proto_class));
+	int err;
+
+	if (!cfg || !protos)
+		return -ENOENT;
+	*cfg = c->config;
+	cfg->vlan_devices = count_vlans(host) > 0;
+	cfg->generation = generation;
+	memcpy(protos, c->proto_class, sizeof(c->proto_class));
+	list_tables(c, tables);
+	for (size_t i = 0; i < TABLES; i++) {
+		err = size_map(obj, tables[i].map, tables[i].n);
+		if (err)
+			return err;
+	}
+	err = size_map(obj, "iif", c->config.iif_slots);
+	return err ? err : size_map(obj, "vlan_devices", count_vlans(host));
+}
+
+/* The whole array at once, through the map's own memory. */
+static int fill(struct bpf_object *obj, const struct table *t)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(obj, t->map);
+	void *mem;
+
+	if (!t->n)
+		return 0;
+	if (!map)
+		return -ENOENT;
+	mem = mmap(NULL, t->n * t->size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	memcpy(mem, t->data, t->n * t->size);
+	munmap(mem, t->n * t->size);
+	return 0;
+}
+
+int load_tables(struct bpf_object *obj, const struct compiled *c, const struct host *host)
+{
+	struct bpf_map *iif = bpf_object__find_map_by_name(obj, "iif");
+	struct bpf_map *vlans = bpf_object__find_map_by_name(obj, "vlan_devices");
+	struct table tables[TABLES];
+	int err;
+
+	if (!iif || !vlans)
+		return -ENOENT;
+	list_tables(c, tables);
+	for (size_t i = 0; i < TABLES; i++) {
+		err = fill(obj, &tables[i]);
+		if (err)
+			return err;
+	}
+	for (__u32 i = 0; c->iif_class && i < c->config.iif_slots; i++) {
+		__u32 class_id = c->iif_class[i];
+
+		if (class_id && bpf_map_update_elem(bpf_map__fd(iif), &i, &class_id, BPF_ANY))
+			return -errno;
+	}
+	for (size_t i = 0; host && i < host->n_ifs; i++) {
+		const struct host_if *h = &host->ifs[i];
+		struct ctb_vlan_key k = { (__u32)h->parent, h->vid };
+		__u32 ifindex = (__u32)h->ifindex;
+
+		if (h->vid && h->parent &&
+		    bpf_map_update_elem(bpf_map__fd(vlans), &k, &ifindex, BPF_ANY))
+			return -errno;
+	}
+	return 0;
+}
