@@ -41,34 +41,58 @@ static void list_tables(const struct compiled *c, struct table *t)
 					 c->bits[f].rows * c->bits[f].stride, sizeof(__u64) };
 }
 
-/* Where a read-only variable of the object is kept until it is loaded. NULL: there is none. */
-static void *rodata_var(struct bpf_object *obj, const char *name, size_t size)
+struct bpf_map *load_rodata_map(struct bpf_object *obj)
 {
-	const struct btf *btf = bpf_object__btf(obj);
-	const struct btf_var_secinfo *v;
-	const struct btf_type *sec;
 	struct bpf_map *map;
-	size_t total;
-	char *base = NULL;
-	int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
 
-	if (id < 0)
-		return NULL;
 	bpf_object__for_each_map(map, obj) {
 		if (strstr(bpf_map__name(map), ".rodata"))
-			base = bpf_map__initial_value(map, &total);
+			return map;
 	}
-	if (!base)
-		return NULL;
+	return NULL;
+}
+
+/* Where a variable of this name and size is in .rodata; -1: there is none. */
+static ssize_t rodata_offset(const struct bpf_object *obj, const char *name, size_t size)
+{
+	const struct btf *btf = bpf_object__btf(obj);
+	int id = btf__find_by_name_kind(btf, ".rodata", BTF_KIND_DATASEC);
+	const struct btf_var_secinfo *v;
+	const struct btf_type *sec;
+
+	if (id < 0)
+		return -1;
 	sec = btf__type_by_id(btf, (__u32)id);
 	v = btf_var_secinfos(sec);
 	for (unsigned int i = 0; i < btf_vlen(sec); i++, v++) {
 		const struct btf_type *t = btf__type_by_id(btf, v->type);
 
 		if (!strcmp(btf__name_by_offset(btf, t->name_off), name) && v->size == size)
-			return base + v->offset;
+			return (ssize_t)v->offset;
 	}
-	return NULL;
+	return -1;
+}
+
+static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg,
+		      const __u8 *proto_class, size_t protos)
+{
+	ssize_t cfg_at = rodata_offset(obj, "cfg", sizeof(*cfg));
+	ssize_t protos_at = rodata_offset(obj, "proto_class", protos);
+	struct bpf_map *map = load_rodata_map(obj);
+	_free_ char *copy = NULL;
+	const void *now;
+	size_t size;
+
+	now = map ? bpf_map__initial_value(map, &size) : NULL;
+	if (!now || cfg_at < 0 || protos_at < 0)
+		return -ENOENT;
+	copy = malloc(size);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, now, size);
+	memcpy(copy + cfg_at, cfg, sizeof(*cfg));
+	memcpy(copy + protos_at, proto_class, protos);
+	return bpf_map__set_initial_value(map, copy, size);
 }
 
 static size_t count_vlans(const struct host *host)
@@ -91,16 +115,14 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 		   __u32 generation)
 {
 	struct table tables[TABLES];
-	struct ctb_config *cfg = rodata_var(obj, "cfg", sizeof(*cfg));
-	__u8 *protos = rodata_var(obj, "proto_class", sizeof(c->proto_class));
+	struct ctb_config cfg = c->config;
 	int err;
 
-	if (!cfg || !protos)
-		return -ENOENT;
-	*cfg = c->config;
-	cfg->vlan_devices = count_vlans(host) > 0;
-	cfg->generation = generation;
-	memcpy(protos, c->proto_class, sizeof(c->proto_class));
+	cfg.vlan_devices = count_vlans(host) > 0;
+	cfg.generation = generation;
+	err = set_rodata(obj, &cfg, c->proto_class, sizeof(c->proto_class));
+	if (err)
+		return err;
 	list_tables(c, tables);
 	for (size_t i = 0; i < TABLES; i++) {
 		err = size_map(obj, tables[i].map, tables[i].n);

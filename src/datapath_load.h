@@ -16,6 +16,9 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 /* After load: write the tables. 0 or -errno. */
 int load_tables(struct bpf_object *obj, const struct compiled *c, const struct host *host);
 
+/* The map behind the read-only configuration (libbpf names it after the object). NULL: none. */
+struct bpf_map *load_rodata_map(struct bpf_object *obj);
+
 /* Names of the maps that belong to one generation, NULL-terminated. */
 extern const char *const generation_maps[];
 
