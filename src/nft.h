@@ -7,6 +7,7 @@
 #define CTBYPASS_NFT_H
 
 #include "expand.h"
+#include "host.h"
 
 #define NFT_TABLE "ctbypass"
 
@@ -24,10 +25,15 @@ struct nft_plan {
 /*
  * Text that takes the table from `before` (NULL: create) to these entries: base chains stay
  * hooked, counters of rules that stay keep their values, large sets that did not change are not
- * sent again. 0 or -errno. generation makes fresh names for what is replaced.
+ * sent again. 0 or -errno (-EINVAL: an interface name that nft text cannot carry). generation
+ * makes fresh names for what is replaced.
+ *
+ * host: `local` of addresses quoted in ICMP errors and interface globs that nft does not know are
+ * rendered from it, so render again when host_same_local() or host_same_interfaces() say no;
+ * that gives an empty script when nothing rendered depends on the difference.
  */
-int nft_render(const struct entries *entries, __u32 mark, __u32 generation,
-	       const struct nft_state *before, struct nft_plan *out);
+int nft_render(const struct entries *entries, const struct host *host, __u32 mark,
+	       __u32 generation, const struct nft_state *before, struct nft_plan *out);
 void nft_plan_free(struct nft_plan *p);
 void nft_state_free(struct nft_state *s);
 
