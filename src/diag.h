@@ -18,7 +18,11 @@ struct pos {
 struct diag {
 	struct strbuf text; /* rendered, one or more lines per message, ends in a newline */
 	unsigned int errors, warnings;
+	size_t tail; /* where in text the line about messages left out begins; 0: there is none */
 };
+
+/* Messages of each kind that are kept. */
+#define DIAG_KEPT 20
 
 /*
  * Add an error or a warning. source_line is the text of the offending line without its newline
@@ -28,8 +32,10 @@ struct diag {
  *     notrack tcp dport @webb
  *                       ^ expected the name of a port set declared above
  *
- * expected may be NULL (the caret stands alone). At most 20 messages are kept, then one line
- * says how many more there were.
+ * expected may be NULL (the caret stands alone). Columns count bytes; the line is shown with tabs
+ * expanded, what a terminal could take for a command replaced by `?`, and cut around the caret
+ * when it is long. DIAG_KEPT errors and as many warnings are kept, then one line says how many more
+ * there were.
  */
 void diag_error(struct diag *d, struct pos pos, const char *source_line, const char *expected,
 		const char *fmt, ...) _printf_(5, 6);
