@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make help lists the targets. Two commands need nothing installed first but make itself:
+#   sudo make demo     sudo make check
+
+VERSION := 0.1.0
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR ?= /lib/systemd/system
+DESTDIR ?=
+
+# SAN=1 builds everything with ASan and UBSan, in a directory of its own.
+B := build$(if $(SAN),/san)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $(patsubst $(B)/%,%,$@))
+
+CC := gcc
+CLANG := clang
+BPFTOOL := bpftool
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat-signedness -Werror
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
+comma := ,
+CPPFLAGS += -D_GNU_SOURCE -DCTB_VERSION='"$(VERSION)"' -Iinclude -Isrc -isystem $(B)/gen
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS) -MMD -MP
+LIBS := -lbpf -lelf -lz -lnftables -lmnl -lnetfilter_conntrack -ljansson
+# asm/types.h is found below the multiarch directory on Debian.
+BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
+	-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP
+
+LIB_OBJS := $(patsubst src/%.c,$(B)/obj/%.o,$(filter-out src/main.c,$(wildcard src/*.c)))
+SKELS := $(B)/gen/tc.skel.h $(B)/gen/state.skel.h
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
+PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
+	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+
+.PHONY: all demo check check-long bench bench-classify fuzz install uninstall format clean help tests deps
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/ctbypass
+
+help:
+	@echo "all demo check check-long bench bench-classify fuzz install uninstall format clean"
+	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
+
+deps:
+	$(Q)scripts/install-deps.sh
+
+# The rest of the Makefile is read again once the tools are there.
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo.sh $(B)/ctbypass
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/run.sh $(B)
+
+check-long: deps
+	$(Q)$(MAKE) --no-print-directory all tests fuzz
+	$(Q)tests/run.sh --long $(B)
+
+bench: bench-classify
+
+bench-classify: deps
+	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify
+	$(Q)$(B)/bench/classify
+
+tests: $(UNIT_TESTS) $(PROG_TESTS)
+fuzz: $(FUZZERS)
+
+$(B)/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
+	$(call say,BPF)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/gen/%.skel.h: $(B)/%.bpf.o
+	$(call say,SKEL)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+$(B)/gen/%.skel.h: $(B)/tests/prog/%.bpf.o
+	$(call say,SKEL)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+$(B)/obj/tests/%.o: tests/%.c | $(SKELS) $(if $(PROG_HELPERS),$(B)/gen/classify_test.skel.h)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/obj/bench/%.o: bench/%.c | $(SKELS)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/obj/%.o: src/%.c | $(SKELS)
+	$(call say,CC)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+$(B)/libctbypass.a: $(LIB_OBJS)
+	$(call say,AR)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/ctbypass: $(B)/obj/main.o $(B)/libctbypass.a
+	$(call say,LD)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libctbypass.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ -lcriterion $(LIBS)
+
+$(B)/tests/prog/%: $(B)/obj/tests/prog/%.o $(PROG_HELPERS) $(B)/libctbypass.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ -lcriterion $(LIBS)
+
+$(B)/bench/%: $(B)/obj/bench/%.o $(B)/libctbypass.a
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ $(LIBS)
+
+# Fuzzers are built whole with clang, so that the code under test is instrumented too.
+$(B)/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(wildcard src/*.c)) | $(SKELS)
+	$(call say,FUZZ)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS) $^ -o $@ $(LIBS)
+
+install: all
+	install -Dm755 $(B)/ctbypass $(DESTDIR)$(PREFIX)/sbin/ctbypass
+	install -Dm644 $(B)/tc.bpf.o $(DESTDIR)$(PREFIX)/lib/ctbypass/tc.bpf.o
+	install -Dm644 packaging/ctbypass.service $(DESTDIR)$(UNITDIR)/ctbypass.service
+	install -Dm644 man/ctbypass.8 $(DESTDIR)$(PREFIX)/share/man/man8/ctbypass.8
+	install -Dm644 man/ctbypass.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/ctbypass.conf.5
+	install -Dm644 packaging/ctbypass.bash-completion \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctbypass
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/ctbypass/examples examples/*.conf
+	test -e $(DESTDIR)$(SYSCONFDIR)/ctbypass/ctbypass.conf || \
+		install -Dm644 examples/ctbypass.conf $(DESTDIR)$(SYSCONFDIR)/ctbypass/ctbypass.conf
+
+# Leaves the configuration and whatever is loaded in the kernel: `ctbypass unload` first.
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/ctbypass $(DESTDIR)$(UNITDIR)/ctbypass.service \
+		$(DESTDIR)$(PREFIX)/share/man/man8/ctbypass.8 \
+		$(DESTDIR)$(PREFIX)/share/man/man5/ctbypass.conf.5 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ctbypass
+	rm -rf $(DESTDIR)$(PREFIX)/lib/ctbypass $(DESTDIR)$(PREFIX)/share/doc/ctbypass
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
