@@ -31,10 +31,19 @@ struct nft_plan {
  * host: `local` of addresses quoted in ICMP errors and interface globs that nft does not know are
  * rendered from it, so render again when host_same_local() or host_same_interfaces() say no;
  * that gives an empty script when nothing rendered depends on the difference.
+ *
+ * mark: the bit that means notrack in prerouting. While the daemon changes the bit it is a mask of
+ * two: a packet with any of them is untracked and both are cleared.
+ *
+ * generation must be above nft_state_generation(before), so that fresh names are fresh.
  */
 int nft_render(const struct entries *entries, const struct host *host, __u32 mark,
 	       __u32 generation, const struct nft_state *before, struct nft_plan *out);
 void nft_plan_free(struct nft_plan *p);
+/* The highest generation that names in the table carry, also after nft_adopt(); 0 for NULL. */
+__u32 nft_state_generation(const struct nft_state *s);
+/* The mask that prerouting handles in it; 0 for NULL. */
+__u32 nft_state_mark(const struct nft_state *s);
 void nft_state_free(struct nft_state *s);
 
 /* One orientation of one rule in OUTPUT, read back. */
