@@ -204,7 +204,7 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 		if (!summary)
 			return NULL;
 #pragma clang loop unroll(disable)
-		for (int i = 0; i < CTB_SUMMARY_BITS && summary; i++) {
+		for (__u32 i = 0; i < CTB_SUMMARY_BITS && i < cfg.words && summary; i++) {
 			__u32 w = lowest_bit(summary) * cfg.words_per_bit;
 
 			summary &= summary - 1;

@@ -6,6 +6,8 @@
  */
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
+
+#define CTB_CTX struct __sk_buff
 #include "classify.h"
 
 /* Paged packets: how much is made linear when the headers are not. */
@@ -14,8 +16,8 @@
 static __always_inline int parse_skb(struct __sk_buff *skb, int l2, enum ctb_depth depth,
 				     struct ctb_pkt *p)
 {
-	return parse((void *)(long)skb->data, (void *)(long)skb->data_end, skb->len, l2,
-		     skb->protocol, skb->vlan_present, skb->vlan_tci, skb->gso_size != 0, depth, p);
+	return parse(skb, skb->len, l2, skb->protocol, skb->vlan_present, skb->vlan_tci,
+		     skb->gso_size != 0, depth, p);
 }
 
 /*

@@ -177,6 +177,38 @@ void datapath_close(struct datapath *dp)
 
 /* --- generations --- */
 
+/* Not in glibc's header; include/uapi/linux/if_arp.h. */
+#ifndef ARPHRD_IP6GRE
+#define ARPHRD_IP6GRE 823
+#endif
+
+/* Devices whose packets start with an IP header at tc ingress. */
+static bool is_layer3(unsigned short type)
+{
+	switch (type) {
+	case ARPHRD_NONE:
+	case ARPHRD_RAWIP:
+	case ARPHRD_PPP:
+	case ARPHRD_TUNNEL:
+	case ARPHRD_TUNNEL6:
+	case ARPHRD_SIT:
+	case ARPHRD_IPGRE:
+	case ARPHRD_IP6GRE:
+		return true;
+	}
+	return false;
+}
+
+/* The second program costs as much to verify as the first: it is loaded only where it is needed. */
+static bool has_layer3(const struct host *host)
+{
+	for (size_t i = 0; i < host->n_ifs; i++) {
+		if (is_layer3(host->ifs[i].type))
+			return true;
+	}
+	return false;
+}
+
 static int reuse_counters(struct tc_bpf *skel, const struct datapath *dp)
 {
 	int err = bpf_map__reuse_fd(skel->maps.rules, dp->map_fd[SM_RULES]);
@@ -197,6 +229,8 @@ static int load(const struct datapath *dp, const struct compiled *c, const struc
 		return err;
 	}
 	err = load_configure(skel->obj, c, host, generation);
+	if (!err && dp)
+		err = bpf_program__set_autoload(skel->progs.ctb_tc_ip, has_layer3(host));
 	if (!err && dp)
 		err = reuse_counters(skel, dp);
 	if (err) {
@@ -254,31 +288,6 @@ static int program_fd(const struct tc_bpf *skel, const struct hook *h)
 }
 
 /* --- hooks --- */
-
-/* Not in glibc's header; include/uapi/linux/if_arp.h. */
-#ifndef ARPHRD_RAWIP
-#define ARPHRD_RAWIP 519
-#endif
-#ifndef ARPHRD_IP6GRE
-#define ARPHRD_IP6GRE 823
-#endif
-
-/* Devices whose packets start with an IP header at tc ingress. */
-static bool is_layer3(unsigned short type)
-{
-	switch (type) {
-	case ARPHRD_NONE:
-	case ARPHRD_RAWIP:
-	case ARPHRD_PPP:
-	case ARPHRD_TUNNEL:
-	case ARPHRD_TUNNEL6:
-	case ARPHRD_SIT:
-	case ARPHRD_IPGRE:
-	case ARPHRD_IP6GRE:
-		return true;
-	}
-	return false;
-}
 
 /*
  * Is the device to have the program? why (of size bytes) says it if not. An enslaved device's
@@ -543,7 +552,8 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 	int err;
 
 	*error = NULL;
-	if (!dp->running || !vlans_as_loaded(dp, host))
+	if (!dp->running || !vlans_as_loaded(dp, host) ||
+	    (has_layer3(host) && !bpf_program__autoload(dp->running->progs.ctb_tc_ip)))
 		return 1;
 	err = refresh_hooks(dp, host);
 	if (!err)

@@ -57,7 +57,8 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 void datapath_abort(struct datapath *dp);
 /*
  * Attach and detach for changed interfaces, with the generation in force. 0 or -errno; 1: this
- * generation cannot serve them (VLAN devices came or went), prepare and commit a new one.
+ * generation cannot serve them (VLAN devices came or went, or the first device without
+ * link-layer header came): prepare and commit a new one.
  */
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 			     const struct name_list *interfaces, char **error);
