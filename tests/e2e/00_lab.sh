@@ -32,3 +32,4 @@ tool client tcp_flows -n 50 -k 3 fd02::2 80
 eq "tcp entries" "$(ct_count router -p tcp)" 100
 fails tool client udp_flows -t 0.3 10.2.0.2 9999
 has "refused" "$OUT" "got 0"
+pass

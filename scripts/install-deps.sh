@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Install what building, demo, check and bench need: Debian packages, from whatever mirror the
+# machine is set up with. Quick and silent when all is there. `--list` prints the names.
+set -euo pipefail
+
+packages=(
+	# building
+	gcc make clang llvm bpftool libc6-dev linux-libc-dev
+	libbpf-dev libelf-dev zlib1g-dev
+	libnftables-dev libmnl-dev libnetfilter-conntrack-dev libjansson-dev
+	# unit and program tests, fuzzing
+	libcriterion-dev libclang-rt-14-dev
+	# the lab: hosts, traffic, captures
+	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
+	procps util-linux jq python3 python3-scapy
+)
+
+if [[ ${1:-} == --list ]]; then
+	printf '%s\n' "${packages[@]}"
+	exit 0
+fi
+
+# dpkg-query fails when it does not know a name at all, and still prints the others.
+installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${packages[@]}" 2>/dev/null |
+	sed -n 's/^ii  *//p') || true
+missing=()
+for p in "${packages[@]}"; do
+	grep -qxF "$p" <<<"$installed" || missing+=("$p")
+done
+((${#missing[@]})) || exit 0
+
+if [[ $(id -u) != 0 ]]; then
+	echo "missing packages: ${missing[*]}" >&2
+	echo "install them, or run this as root" >&2
+	exit 1
+fi
+echo "installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+install=("${apt[@]}" install -y --no-install-recommends "${missing[@]}")
+# Package lists may be absent or old.
+"${install[@]}" >/dev/null 2>&1 || { "${apt[@]}" update >&2 && "${install[@]}" >/dev/null; }

@@ -1,0 +1,180 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN]
+#
+# Run the Criterion binaries below BUILDDIR/tests and the end-to-end scenarios tests/e2e/NN_*.sh
+# (only those whose name has PATTERN in it), print a line for each test and end with
+#
+#   N passed, N failed, N skipped
+#
+# A scenario passes when it exits 0 and has said PASS as its last word, is skipped when it exits 77
+# and says why, and fails otherwise, also when it takes too long. Comments in a scenario:
+#   # run: alone         nothing else runs beside it
+#   # run: long          only with --long
+#   # timeout: SECONDS   default 60
+# Outputs are kept in BUILDDIR/log.
+set -uo pipefail
+
+cd "$(dirname "$0")/.." || exit 1
+long=0
+jobs=$(nproc)
+while [[ ${1:-} == --* ]]; do
+	case $1 in
+	--long) long=1 ;;
+	--jobs)
+		jobs=$2
+		shift
+		;;
+	*)
+		echo "unknown option $1" >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+build=${1:?usage: tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN]}
+pattern=${2:-}
+log=$build/log
+mkdir -p "$log"
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+CTBYPASS=$(realpath -m "$build")/ctbypass
+export CTBYPASS
+
+# result pass|FAIL|skip NAME SECONDS [WHY]: one write, so that lines of parallel tests stay whole.
+result() {
+	printf '%s %s\n' "$1" "$2" >>"$results"
+	printf '%-4s %s%s%s\n' "$1" "$2" "${3:+ (${3}s)}" "${4:+: $4}"
+}
+
+# Tests of a Criterion binary. Every test it lists must show up in its report: one that does not
+# has not run, whatever the exit status says.
+criterion() {
+	local bin=$1 group=$2 name out line test i status=0 started=$SECONDS bad=0
+	local -a wrap=() report=()
+	name=$group/${bin##*/}
+	out=$log/${group}_${bin##*/}.log
+	((long)) && export CTB_LONG=1
+	# Networks and mounts of their own, whatever the tests do.
+	[[ $(id -u) == 0 ]] && wrap=(unshare --net --mount --propagation private)
+	local -A listed=()
+	local suite=
+	while IFS= read -r line; do
+		case $line in
+		*"── "*) [[ -n $suite ]] && test=${line##*── } && listed[$suite::${test%% *}]=1 ;;
+		*:\ *tests*|*:\ *test*) suite=${line%%:*} ;;
+		esac
+	done < <("$bin" --list 2>/dev/null)
+	((${#listed[@]})) || { result FAIL "$name" "" "lists no tests"; return; }
+
+	timeout -k 5 "$( ((long)) && echo 3600 || echo 240)" \
+		"${wrap[@]}" "$bin" --tap --jobs "$jobs" >"$out" 2>&1 || status=$?
+	mapfile -t report <"$out"
+	for i in "${!report[@]}"; do
+		[[ ${report[i]} =~ ^(ok|not\ ok)\ -\ ([^ ]+)(.*)$ ]] || continue
+		test=${BASH_REMATCH[2]}
+		local verdict=${BASH_REMATCH[1]} rest=${BASH_REMATCH[3]}
+		unset "listed[$test]"
+		if [[ $verdict == "not ok" ]]; then
+			result FAIL "$name $test" "" "${rest# }"
+			for line in "${report[@]:i+1:8}"; do
+				[[ $line == \ * ]] || break
+				echo "    | $line"
+			done
+			bad=1
+		elif [[ $rest == *"SKIP test was skipped"* ]]; then # no reason of its own
+			result FAIL "$name $test" "" "is disabled"
+			bad=1
+		elif [[ $rest == *SKIP* ]]; then
+			result skip "$name $test" "" "${rest#*SKIP }"
+		else
+			result pass "$name $test"
+		fi
+	done
+	for test in "${!listed[@]}"; do
+		result FAIL "$name $test" "" "did not run"
+		bad=1
+	done
+	if ((status && !bad)); then
+		result FAIL "$name" $((SECONDS - started)) "exit status $status"
+		tail -n 20 "$out"
+	fi
+}
+
+scenario() {
+	local file=$1 name limit out status=0 started=${EPOCHREALTIME/./} took why
+	name=e2e/$(basename "$file" .sh)
+	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$file")
+	out=$log/e2e_${file##*/}.log
+	timeout -k 5 "${limit:-60}" "$file" >"$out" 2>&1 </dev/null || status=$?
+	took=$(((${EPOCHREALTIME/./} - started) / 100000))
+	took=$((took / 10)).$((took % 10))
+	case $status in
+	0)
+		if [[ $(tail -n 1 "$out") == PASS ]]; then
+			result pass "$name" "$took"
+		else
+			result FAIL "$name" "$took" "ended before its end"
+		fi
+		;;
+	77) result skip "$name" "$took" "$(sed -n 's/^skip: //p' "$out" | tail -n 1)" ;;
+	*)
+		why=$(sed -n 's/^FAILED: //p' "$out" | head -n 1)
+		((status == 124 || status == 137)) && why="not done after ${limit:-60} s${why:+, $why}"
+		result FAIL "$name" "$took" "${why:-exit status $status}"
+		sed 's/^/    | /' "$out" | tail -n 60
+		;;
+	esac
+}
+
+for group in unit prog; do
+	for bin in "$build/tests/$group"/test_*; do
+		[[ -x $bin && ! -d $bin && $group/${bin##*/} == *"$pattern"* ]] || continue
+		criterion "$bin" "$group"
+	done
+done
+
+beside=() alone=()
+for f in tests/e2e/[0-9][0-9]_*.sh; do
+	[[ e2e/${f##*/} == *"$pattern"* ]] || continue
+	if grep -q '^# run: long$' "$f" && ! ((long)); then
+		continue
+	elif grep -q '^# run: alone$' "$f"; then
+		alone+=("$f")
+	else
+		beside+=("$f")
+	fi
+done
+running=0
+for f in "${beside[@]}"; do
+	while ((running >= jobs)); do
+		wait -n
+		running=$((running - 1))
+	done
+	scenario "$f" &
+	running=$((running + 1))
+done
+wait
+for f in "${alone[@]}"; do
+	scenario "$f"
+done
+
+if ((long)) && [[ -z $pattern ]]; then
+	for bin in "$build"/fuzz/fuzz_*; do
+		[[ -x $bin ]] || continue
+		started=$SECONDS
+		if "$bin" -max_total_time=120 -verbosity=0 >"$log/${bin##*/}.log" 2>&1; then
+			result pass "fuzz/${bin##*/}" $((SECONDS - started))
+		else
+			result FAIL "fuzz/${bin##*/}" $((SECONDS - started)) "see $log/${bin##*/}.log"
+		fi
+	done
+fi
+
+passed=$(grep -c '^pass ' "$results")
+failed=$(grep -c '^FAIL ' "$results")
+skipped=$(grep -c '^skip ' "$results")
+((passed + failed + skipped)) || { echo "no test ran"; failed=1; }
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
