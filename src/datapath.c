@@ -442,6 +442,29 @@ static int refresh_hooks(struct datapath *dp, const struct host *host)
 	return 0;
 }
 
+/* An adopted attachment that is not of the kind asked for: the new one is there before the old goes. */
+static void change_mode(struct datapath *dp, struct hook *h)
+{
+	struct hook old = *h;
+
+	h->pub.mode = ATTACH_NONE;
+	h->link_fd = -1;
+	h->created = false;
+	attach_hook(dp, h, program_fd(dp->running, h));
+	if (h->pub.mode == ATTACH_NONE) {
+		memcpy(old.pub.why, h->pub.why, sizeof(old.pub.why));
+		*h = old;
+	} else {
+		detach_hook(dp, &old);
+	}
+}
+
+static bool other_mode_asked(const struct datapath *dp, const struct hook *h)
+{
+	return (dp->wish == ATTACH_ONLY_TCX && h->pub.mode == ATTACH_CLSACT) ||
+	       (dp->wish == ATTACH_ONLY_CLSACT && h->pub.mode == ATTACH_TCX);
+}
+
 /* Attach where it is wanted and not yet done, detach where it is not wanted. */
 static void reach_wish(struct datapath *dp, const struct host *host, const struct name_list *names)
 {
@@ -456,6 +479,8 @@ static void reach_wish(struct datapath *dp, const struct host *host, const struc
 			memcpy(h->pub.why, why, sizeof(why));
 		} else if (h->pub.mode == ATTACH_NONE) {
 			attach_hook(dp, h, program_fd(dp->running, h));
+		} else if (other_mode_asked(dp, h)) {
+			change_mode(dp, h);
 		}
 	}
 }
