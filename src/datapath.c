@@ -306,7 +306,9 @@ static bool wanted(const struct host_if *h, const struct host *host, const struc
 		snprintf(why, size, "not named by any interface statement");
 		return false;
 	}
-	if (master && (!names->n || name_list_has(names, master->name))) {
+	/* A VRF's packets pass tc on their own device only (drivers/net/vrf.c has no rx handler). */
+	if (master && strcmp(master->kind, "vrf") &&
+	    (!names->n || name_list_has(names, master->name))) {
 		snprintf(why, size, "enslaved to %s, which judges its packets", master->name);
 		return false;
 	}

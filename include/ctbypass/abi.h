@@ -75,7 +75,10 @@ enum ctb_reason {
 	CTB_R_MAX,
 };
 
-/* packets: skbs as seen at the hook (a GRO packet is one). bytes: from the IP header on. */
+/*
+ * packets: skbs as seen at the hook (a GRO packet is one). bytes: by the IP header's own length
+ * for rules; the whole frame for reasons, where there may be no IP header to ask.
+ */
 struct ctb_count {
 	__u64 packets;
 	__u64 bytes;
