@@ -13,10 +13,10 @@
 #include "ctbypass/abi.h"
 #include "diag.h"
 
-#define SET_NAME_MAX 32	      /* with the NUL */
-#define DEFAULT_MARK 0x40	      /* see docs/design.md for who uses which bits */
-#define SETS_MAX 1024
-#define COMMENT_MAX 128	      /* bytes with the NUL */
+#define SET_NAME_MAX 32	  /* with the NUL */
+#define DEFAULT_MARK 0x40 /* see docs/design.md for who uses which bits */
+#define SETS_MAX     1024
+#define COMMENT_MAX  128 /* bytes with the NUL */
 
 /* Addresses as numbers in host byte order; host bits are zero (the parser refuses others). */
 struct prefix4 {
@@ -60,13 +60,23 @@ struct named_set {
 	struct prefix_list addrs; /* sorted by (addr, len), no duplicates; nested ones are kept */
 	struct port_list ports;	  /* sorted, merged */
 	char *file;		  /* as written in the statement, or NULL for an inline set */
-	bool modified;		  /* changed at run time since the file was read: list prints it inline */
+	/* What the statement lists beside the file; part of the elements above, kept for print. */
+	struct prefix_list extra_addrs;
+	struct port_list extra_ports;
+	bool modified; /* changed at run time since the file was read: list prints it inline */
 	struct pos pos;
+	char *pos_file; /* owned, behind pos.file: a set may outlive the ruleset that declared it */
+	char *source;	/* the line it was declared on, for later messages; or NULL */
 };
 
 /* One element of an address match, in the order written. */
 struct addr_item {
-	enum { ADDR_PREFIX4, ADDR_PREFIX6, ADDR_SET, ADDR_LOCAL } kind;
+	enum {
+		ADDR_PREFIX4,
+		ADDR_PREFIX6,
+		ADDR_SET,
+		ADDR_LOCAL
+	} kind;
 	union {
 		struct prefix4 p4;
 		struct prefix6 p6;
@@ -90,12 +100,12 @@ struct port_item {
 struct port_match {
 	struct port_item *items;
 	size_t n, cap;	       /* n == 0: not looked at */
-	struct port_list flat; /* all items resolved, sorted, merged */
+	struct port_list flat; /* all items resolved, sorted, merged. cap == 0: a set's own array */
 };
 
 /* A set of IP protocol numbers. */
 struct proto_match {
-	bool present;	/* false: any protocol; bits are then all zero */
+	bool present; /* false: any protocol; bits are then all zero */
 	__u64 bits[4];
 };
 
@@ -111,10 +121,12 @@ struct name_list {
 };
 
 struct rule {
-	__u32 handle; /* > 0, unique; assigned by the parser in order, kept over reloads by daemon */
+	__u32 handle; /* > 0, unique; assigned by the parser in order, kept over reloads by daemon
+		       */
 	__u32 slot;   /* counter slot; assigned by the daemon (slots.c), 0 before that */
 	enum ctb_action action;
-	struct proto_match proto;
+	struct proto_match
+		proto; /* with a port match always present and only protocols with ports */
 	struct addr_match saddr, daddr;
 	struct port_match sport, dport, port; /* port excludes the other two */
 	struct name_list iif;		      /* n == 0: any */
@@ -122,7 +134,7 @@ struct rule {
 	char *comment; /* or NULL */
 	bool runtime;  /* came through the socket, not from the file */
 	struct pos pos;
-	char *source; /* the line it was written on, for later messages; or NULL */
+	char *source; /* the line it was written on (cut if long), for later messages; or NULL */
 };
 
 /* `failsafe { tcp 22, udp 500-510 }` */
@@ -188,7 +200,10 @@ int ruleset_set_change(struct ruleset *rs, const char *name, bool add, char *con
 /* lint.c: contradictions that only show with the whole list in view. Called by the parser. */
 int ruleset_lint(const struct ruleset *rs, struct diag *d);
 
-/* print.c: valid input again. handles: append `# handle N` to each rule. */
+/*
+ * print.c: valid input again; rule_print and set_print without the last newline. handles: append
+ * `# handle N` to each rule.
+ */
 void rule_print(const struct rule *r, struct strbuf *out);
 void ruleset_print(const struct ruleset *rs, bool handles, struct strbuf *out);
 void set_print(const struct named_set *s, struct strbuf *out);
@@ -198,25 +213,32 @@ void prefix6_print(struct prefix6 p, struct strbuf *out);
 /* 64-bit FNV-1a of rule_print's text without comment: the identity that keeps counters. */
 __u64 rule_hash(const struct rule *r);
 
-/* Protocol names of the language: "tcp" for 6 ...; NULL when it has none and is printed as number. */
+/* Protocol names of the language: "tcp" for 6 ...; NULL when it has none and is printed as number.
+ */
 const char *proto_name(unsigned int proto);
 /* Protocols whose header starts with two 16-bit ports: tcp udp udplite sctp dccp. */
 bool proto_has_ports(unsigned int proto);
 
-/* Shell-style match of an interface name against a name or glob. */
+/* Match of an interface name against names and globs (* and ?). An empty list has none. */
 bool name_list_has(const struct name_list *l, const char *ifname);
 
+void port_range_print(struct port_range r, struct strbuf *out);
+
 /*
- * Prefix and port text, shared by the rule language, set files and `set add`. 0 or -EINVAL with
- * *why set to a constant text ("host bits set below /24", ...). family: AF_INET or AF_INET6.
+ * Prefix and port text, shared by the rule language, set files and `set add`. 0, or -EINVAL with
+ * *why set to a constant text. family: AF_INET or AF_INET6. -EDOM: host bits are set; then family
+ * and p4 or p6 say which network was meant.
  */
-int prefix_parse(const char *text, size_t len, int *family, struct prefix4 *p4,
-		 struct prefix6 *p6, const char **why);
+int prefix_parse(const char *text, size_t len, int *family, struct prefix4 *p4, struct prefix6 *p6,
+		 const char **why);
 int port_range_parse(const char *text, size_t len, struct port_range *out, const char **why);
 
-/* setfile.c: one element a line, # comments. Kind is decided by the first element. */
+/*
+ * setfile.c: append the elements of a file, one a line, # comments. Kind is decided by the first
+ * element. 0, -EINVAL or another -errno, explained in d. The caller normalises.
+ */
 int set_load_file(struct named_set *s, const char *path, struct diag *d);
-/* Sort, drop duplicates (ports: merge). 0 or -ENOMEM. */
+/* Sort, drop duplicates (ports: merge), give unused room back. 0 or -ENOMEM. */
 int set_normalise(struct named_set *s);
 
 #endif
