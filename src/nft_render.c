@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The table as one transaction: what it is to hold, and the steps from what it holds.
+ *
+ *	prerouting   the mark bit of the tc program becomes UNTRACKED
+ *	output       local output, stage by stage (nft_stage.c)
+ *	g<G>_<n>     chains of generation G that output leads to
+ *	g<G>_err4/6  ICMP errors, by the packet they quote
+ *	r<H>_<dir>   counters of the rule with handle H; failsafe_<dir>
+ *	a4_ a6_ p_ q4_ q6_ qp_<hash>	sets of addresses and ports, and of quoted ones
+ *
+ * Both base chains stay hooked. All chains below output are replaced whenever anything changes;
+ * counters live as long as their rule, and sets as long as their content.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "nft.h"
+#include "nft_tree.h"
+
+#define LOCAL_ERRORS4 "3, 4, 5, 11, 12"
+#define LOCAL_ERRORS6 "1, 2, 3, 4"
+
+void nft_state_free(struct nft_state *s)
+{
+	if (!s)
+		return;
+	free(s->sets);
+	free(s->counters);
+	free(s);
+}
+
+void nft_plan_free(struct nft_plan *p)
+{
+	strbuf_free(&p->script);
+	nft_state_free(p->after);
+	*p = (struct nft_plan){};
+}
+
+int state_add_set(struct nft_state *s, const char *name)
+{
+	if (ARRAY_RESERVE(s->sets, s->cap_sets, s->n_sets + 1))
+		return -ENOMEM;
+	memset(s->sets[s->n_sets], 0, NSET_NAME); /* whole names are compared */
+	snprintf(s->sets[s->n_sets++], NSET_NAME, "%s", name);
+	return 0;
+}
+
+int state_add_counter(struct nft_state *s, __u32 handle, enum ctb_dir dir)
+{
+	if (ARRAY_RESERVE(s->counters, s->cap_counters, s->n_counters + 1))
+		return -ENOMEM;
+	s->counters[s->n_counters++] = counter_key(handle, dir);
+	return 0;
+}
+
+static int key_cmp(const void *pa, const void *pb)
+{
+	const __u64 *a = pa, *b = pb;
+
+	return *a < *b ? -1 : *a > *b;
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+void state_sort(struct nft_state *s)
+{
+	size_t n = 0;
+
+	if (s->n_sets)
+		qsort(s->sets, s->n_sets, sizeof(*s->sets), name_cmp);
+	if (s->n_counters)
+		qsort(s->counters, s->n_counters, sizeof(*s->counters), key_cmp);
+	for (size_t i = 0; i < s->n_counters; i++) {
+		if (!n || s->counters[n - 1] != s->counters[i])
+			s->counters[n++] = s->counters[i];
+	}
+	s->n_counters = n;
+}
+
+static bool has_set(const struct nft_state *s, const char *name)
+{
+	return s && s->n_sets && bsearch(name, s->sets, s->n_sets, sizeof(*s->sets), name_cmp);
+}
+
+static bool has_counter(const struct nft_state *s, __u64 key)
+{
+	return s && s->n_counters &&
+	       bsearch(&key, s->counters, s->n_counters, sizeof(key), key_cmp);
+}
+
+/* --- what the table is to hold --- */
+
+/* The chain for errors that quote a packet of one family, and the rule that leads there. */
+static int render_errors(struct render *r, const struct cands *c, enum plane plane,
+			 struct strbuf *jump)
+{
+	_strbuf_ struct strbuf body = {};
+	bool v4 = plane == PLANE_ERR4;
+	int err;
+
+	if (!c->n)
+		return 0;
+	err = stages_render(r, plane, c, &body, NULL);
+	if (err || body.err)
+		return err ? err : body.err;
+	/*
+	 * Quoted headers of any other shape (IPv4 options, a later fragment) are left to
+	 * conntrack: their ports are not where we would look. accept: an error is judged by its
+	 * quote alone, not by rules that speak of ICMP.
+	 */
+	r->error_chains |= v4 ? ERRORS4 : ERRORS6;
+	strbuf_addf(&r->chains, "chain g" GEN_MARK "_err%d {\n", v4 ? 4 : 6);
+	if (v4)
+		strbuf_addf(&r->chains, "@th,64,8 != 0x45 accept\n"
+					"@th,112,16 & 0x1fff != 0 accept\n");
+	strbuf_addf(&r->chains, "%saccept\n}\n", body.s ? body.s : "");
+	if (v4)
+		strbuf_addf(jump, "icmp type { " LOCAL_ERRORS4 " } jump g" GEN_MARK "_err4\n");
+	else
+		strbuf_addf(jump, "icmpv6 type { " LOCAL_ERRORS6 " } jump g" GEN_MARK "_err6\n");
+	return r->chains.err;
+}
+
+static int note_counters(struct nft_state *s, const struct cands *c)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < c->n; i++)
+		err = state_add_counter(s, c->c[i].handle, c->c[i].dir);
+	return err;
+}
+
+static __u64 hash_text(__u64 h, const struct strbuf *b)
+{
+	for (size_t i = 0; i < b->len; i++)
+		h = (h ^ (unsigned char)b->s[i]) * 0x100000001b3ULL;
+	return h;
+}
+
+static int render_all(struct render *r, const struct entries *entries, struct nft_state *after)
+{
+	_strbuf_ struct strbuf jump = {};
+	struct cands c = {};
+	int err = caches_alloc(r);
+
+	for (enum plane p = PLANE_ERR4; !err && p <= PLANE_ERR6; p++) {
+		c.n = 0;
+		err = cands_build(r, entries, p, &c);
+		if (!err)
+			err = render_errors(r, &c, p, &jump);
+		if (!err)
+			err = note_counters(after, &c);
+	}
+	c.n = 0;
+	if (!err)
+		err = cands_build(r, entries, PLANE_OUT, &c);
+	if (!err)
+		err = stages_render(r, PLANE_OUT, &c, &r->output, jump.s);
+	if (!err)
+		err = note_counters(after, &c);
+	for (size_t i = 0; !err && i < r->n_sets; i++)
+		err = state_add_set(after, r->sets[i].name);
+	free(c.c);
+	if (err || r->chains.err || r->output.err || jump.err)
+		return err ? err : -ENOMEM;
+	state_sort(after);
+	after->n_chains = r->n_chains;
+	after->error_chains = r->error_chains;
+	after->hash = hash_text(hash_text(0xcbf29ce484222325ULL, &r->chains), &r->output);
+	after->exact = true;
+	return 0;
+}
+
+/* --- the steps there --- */
+
+/* Text with the generation where its mark stands. */
+static void add_text(struct strbuf *out, const struct strbuf *text, __u32 generation)
+{
+	char number[16];
+	int n = snprintf(number, sizeof(number), "%u", generation);
+	const char *s = text->s, *mark;
+
+	while (s && (mark = strchr(s, GEN_MARK[0]))) {
+		strbuf_add(out, s, (size_t)(mark - s));
+		strbuf_add(out, number, (size_t)n);
+		s = mark + 1;
+	}
+	if (s)
+		strbuf_add(out, s, strlen(s));
+}
+
+static bool same_objects(const struct nft_state *a, const struct nft_state *b)
+{
+	return a->n_sets == b->n_sets && a->n_counters == b->n_counters &&
+	       (!a->n_sets || !memcmp(a->sets, b->sets, a->n_sets * sizeof(*a->sets))) &&
+	       (!a->n_counters ||
+		!memcmp(a->counters, b->counters, a->n_counters * sizeof(*a->counters)));
+}
+
+/* Users go before what they use: rules of output, chains from the highest number down, objects. */
+static void remove_old(const struct nft_state *old, const struct nft_state *new, bool rules,
+		       struct strbuf *s)
+{
+	char name[24];
+
+	if (rules) {
+		strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
+		if (old->error_chains & ERRORS4)
+			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_err4\n",
+				    old->generation);
+		if (old->error_chains & ERRORS6)
+			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_err6\n",
+				    old->generation);
+		for (__u32 i = old->n_chains; i; i--)
+			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_%u\n", old->generation,
+				    i);
+	}
+	for (size_t i = 0; i < old->n_sets; i++) {
+		if (!has_set(new, old->sets[i]))
+			strbuf_addf(s, "delete set inet " NFT_TABLE " %s\n", old->sets[i]);
+	}
+	for (size_t i = 0; i < old->n_counters; i++) {
+		__u64 key = old->counters[i];
+
+		if (has_counter(new, key))
+			continue;
+		counter_name((__u32)(key >> 2), (enum ctb_dir)(key & 3), name);
+		strbuf_addf(s, "delete counter inet " NFT_TABLE " %s\n", name);
+	}
+}
+
+static void add_new(const struct render *r, const struct nft_state *old,
+		    const struct nft_state *new, bool rules, bool mark, struct strbuf *s)
+{
+	char name[24];
+
+	strbuf_addf(s, "table inet " NFT_TABLE " {\n");
+	for (size_t i = 0; i < new->n_counters; i++) {
+		__u64 key = new->counters[i];
+
+		if (has_counter(old, key))
+			continue;
+		counter_name((__u32)(key >> 2), (enum ctb_dir)(key & 3), name);
+		strbuf_addf(s, "counter %s { }\n", name);
+	}
+	for (size_t i = 0; i < r->n_sets; i++) {
+		if (!has_set(old, r->sets[i].name))
+			nset_render(&r->sets[i], s);
+	}
+	if (mark) {
+		strbuf_addf(
+			s,
+			"chain prerouting {\n"
+			"type filter hook prerouting priority raw; policy accept;\n"
+			"meta mark & 0x%08x == 0x%08x notrack meta mark set meta mark & 0x%08x\n"
+			"}\n",
+			new->mark, new->mark, ~new->mark);
+	}
+	if (rules) {
+		add_text(s, &r->chains, new->generation);
+		strbuf_addf(s, "chain output {\n"
+			       "type filter hook output priority raw; policy accept;\n");
+		add_text(s, &r->output, new->generation);
+		strbuf_addf(s, "}\n");
+	}
+	strbuf_addf(s, "}\n");
+}
+
+static void write_script(const struct render *r, const struct nft_state *before,
+			 struct nft_state *after, struct strbuf *s)
+{
+	const struct nft_state *old = before && !before->foreign ? before : NULL;
+	bool mark = !old || !old->exact || old->mark != after->mark;
+	bool rules = !old || !old->exact || old->hash != after->hash;
+
+	if (old && !rules)
+		after->generation = old->generation;
+	else if (old && after->generation == old->generation)
+		after->generation++; /* names must be fresh */
+	if (!mark && !rules && same_objects(old, after))
+		return;
+	if (before && before->foreign)
+		strbuf_addf(s, "delete table inet " NFT_TABLE "\n");
+	if (old && mark)
+		strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
+	if (old)
+		remove_old(old, after, rules, s);
+	add_new(r, old, after, rules, mark, s);
+}
+
+int nft_render(const struct entries *entries, const struct host *host, __u32 mark, __u32 generation,
+	       const struct nft_state *before, struct nft_plan *out)
+{
+	struct render r = { .host = host };
+	_strbuf_ struct strbuf script = {};
+	struct nft_state *after = calloc(1, sizeof(*after));
+	int err = after ? 0 : -ENOMEM;
+
+	if (!err) {
+		after->mark = mark;
+		after->generation = generation;
+		err = render_all(&r, entries, after);
+	}
+	if (!err) {
+		write_script(&r, before, after, &script);
+		err = script.err;
+	}
+	strbuf_free(&r.chains);
+	strbuf_free(&r.output);
+	free(r.sets);
+	arena_free(&r.mem);
+	if (err) {
+		nft_state_free(after);
+		return err;
+	}
+	*out = (struct nft_plan){ .script = script, .after = after };
+	script = (struct strbuf){};
+	return 0;
+}

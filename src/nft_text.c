@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Decision trees as nft text. A map key that decides at once is an element of an object map:
+ *
+ *	meta l4proto tcp counter name th dport map { 80 : "r1_orig", 443 : "r2_orig" } notrack
+ *accept
+ *
+ * one lookup that finds the rule, counts, and ends. (A chain for each rule, reached by a verdict
+ * map, does the same, but takes nft 1.0.6 and the kernel twice the time to load.) Keys that lead
+ * on are elements of a verdict map to chains `g<generation>_<n>`.
+ *
+ * Everything here is loadable by nft and is printed back by it in a form that is: quoted packets
+ * are matched by raw payload, whose type nft knows from the expression, so maps on them are
+ * anonymous, and sets on them are declared by `typeof`.
+ */
+#include <inttypes.h>
+#include <errno.h>
+#include <string.h>
+
+#include "nft_tree.h"
+
+static const char *const dir_suffix[] = { "orig", "reply", "error" };
+_Static_assert(ARRAY_SIZE(dir_suffix) == CTB_DIR_MAX, "one suffix for each");
+
+void counter_name(__u32 handle, enum ctb_dir dir, char name[24])
+{
+	if (handle)
+		snprintf(name, 24, "r%u_%s", handle, dir_suffix[dir]);
+	else
+		snprintf(name, 24, "failsafe_%s", dir_suffix[dir]);
+}
+
+bool counter_parse(const char *name, __u32 *handle, enum ctb_dir *dir)
+{
+	const char *rest = strchr(name, '_');
+	char number[16], again[24];
+	unsigned int h = 0;
+
+	if (!rest || rest - name >= (ptrdiff_t)sizeof(number))
+		return false;
+	memcpy(number, name, (size_t)(rest - name));
+	number[rest - name] = '\0';
+	if (strcmp(number, "failsafe") && (number[0] != 'r' || parse_u32(number + 1, 1, ~0U, &h)))
+		return false;
+	for (unsigned int d = 0; d < CTB_DIR_MAX; d++) {
+		counter_name(h, (enum ctb_dir)d, again);
+		if (!strcmp(name, again)) {
+			*handle = h;
+			*dir = (enum ctb_dir)d;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- fields and values --- */
+
+/*
+ * Quoted IPv4 header (no options: checked before) behind 8 bytes of ICMP header; quoted IPv6
+ * header (no extension headers: its next header is the protocol we look for) behind 8 of ICMPv6.
+ */
+static const char *field_expr(enum plane plane, enum field f, enum fam fam)
+{
+	static const char *const out[] = { "meta l4proto", "th sport", "th dport" };
+	static const char *const out_addr[2][2] = { { "ip saddr", "ip daddr" },
+						    { "ip6 saddr", "ip6 daddr" } };
+	static const char *const err4[] = { "@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32",
+					    "@th,192,32" };
+	static const char *const err6[] = { "@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128",
+					    "@th,256,128" };
+
+	if (plane == PLANE_ERR4)
+		return err4[f];
+	if (plane == PLANE_ERR6)
+		return err6[f];
+	if (f == F_SRC || f == F_DST)
+		return out_addr[fam][f - F_SRC];
+	return out[f];
+}
+
+static void value_text(struct strbuf *b, enum plane plane, enum field f, enum fam fam, u128 v)
+{
+	__u64 hi = (__u64)(v >> 64), lo = (__u64)v;
+
+	if (f != F_SRC && f != F_DST)
+		strbuf_addf(b, "%" PRIu64, (uint64_t)lo);
+	else if (fam == FAM_4 && plane == PLANE_OUT)
+		strbuf_addf(b, "%u.%u.%u.%u", (unsigned int)(lo >> 24),
+			    (unsigned int)(lo >> 16 & 255), (unsigned int)(lo >> 8 & 255),
+			    (unsigned int)(lo & 255));
+	else if (fam == FAM_4)
+		strbuf_addf(b, "0x%08" PRIx64, (uint64_t)lo);
+	else if (plane == PLANE_OUT)
+		strbuf_addf(b, "%x:%x:%x:%x:%x:%x:%x:%x", (unsigned int)(hi >> 48),
+			    (unsigned int)(hi >> 32 & 0xffff), (unsigned int)(hi >> 16 & 0xffff),
+			    (unsigned int)(hi & 0xffff), (unsigned int)(lo >> 48),
+			    (unsigned int)(lo >> 32 & 0xffff), (unsigned int)(lo >> 16 & 0xffff),
+			    (unsigned int)(lo & 0xffff));
+	else
+		strbuf_addf(b, "0x%016" PRIx64 "%016" PRIx64, (uint64_t)hi, (uint64_t)lo);
+}
+
+static void iv_text(struct strbuf *b, enum plane plane, enum field f, enum fam fam, struct iv iv)
+{
+	bool addr = f == F_SRC || f == F_DST;
+	u128 span = iv.hi - iv.lo;
+
+	value_text(b, plane, f, fam, iv.lo);
+	if (!span)
+		return;
+	if (addr && plane == PLANE_OUT && !(span & (span + 1)) && !(iv.lo & span) && span + 1) {
+		unsigned int len = fam == FAM_4 ? 32 : 128;
+
+		for (; span; span >>= 1)
+			len--;
+		strbuf_addf(b, "/%u", len);
+		return;
+	}
+	strbuf_addf(b, "-");
+	value_text(b, plane, f, fam, iv.hi);
+}
+
+/* --- named sets --- */
+
+static const char *const set_prefixes[2][3] = { { "a4", "a6", "p" }, { "q4", "q6", "qp" } };
+
+bool nset_name_ours(const char *name)
+{
+	const char *rest = strchr(name, '_');
+
+	if (!rest || strlen(rest + 1) != 16 || strspn(rest + 1, "0123456789abcdef") != 16)
+		return false;
+	for (size_t i = 0; i < 6; i++) {
+		const char *prefix = set_prefixes[i / 3][i % 3];
+
+		if (strlen(prefix) == (size_t)(rest - name) &&
+		    !strncmp(name, prefix, strlen(prefix)))
+			return true;
+	}
+	return false;
+}
+
+static __u64 ivals_hash(const struct ivals *iv)
+{
+	const unsigned char *p = (const unsigned char *)iv->v;
+	__u64 h = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < iv->n * sizeof(*iv->v); i++)
+		h = (h ^ p[i]) * 0x100000001b3ULL;
+	return h;
+}
+
+/* Its name into name. Sets of one content and type are one set. */
+static int named_set(struct render *r, enum plane plane, enum field f, enum fam fam,
+		     const struct ivals *iv, char name[NSET_NAME])
+{
+	struct nset s = { .plane = plane, .field = f, .fam = fam, .iv = iv };
+	bool addr = f == F_SRC || f == F_DST;
+	const char *kind = set_prefixes[plane != PLANE_OUT][addr ? (int)fam : 2];
+
+	for (size_t i = 0; i < r->n_sets; i++) {
+		const char *known = r->sets[i].name;
+
+		if (r->sets[i].iv == iv && !strncmp(known, kind, strlen(kind)) &&
+		    known[strlen(kind)] == '_') {
+			strcpy(name, known);
+			return 0;
+		}
+	}
+	snprintf(s.name, sizeof(s.name), "%s_%016" PRIx64, kind, (uint64_t)ivals_hash(iv));
+	strcpy(name, s.name);
+	for (size_t i = 0; i < r->n_sets; i++) {
+		if (!strcmp(r->sets[i].name, s.name))
+			return 0;
+	}
+	if (ARRAY_RESERVE(r->sets, r->cap_sets, r->n_sets + 1))
+		return -ENOMEM;
+	r->sets[r->n_sets++] = s;
+	return 0;
+}
+
+void nset_render(const struct nset *s, struct strbuf *b)
+{
+	bool addr = s->field == F_SRC || s->field == F_DST;
+
+	/* One declaration for source and destination: nft compares the type, not the place. */
+	if (s->plane != PLANE_OUT)
+		strbuf_addf(b, "set %s { typeof %s; ", s->name,
+			    field_expr(s->plane, addr ? F_DST : F_DPORT, s->fam));
+	else
+		strbuf_addf(b, "set %s { type %s; ", s->name,
+			    !addr	      ? "inet_service"
+			    : s->fam == FAM_4 ? "ipv4_addr"
+					      : "ipv6_addr");
+	strbuf_addf(b, "flags interval; elements = { ");
+	for (size_t i = 0; i < s->iv->n; i++) {
+		if (i)
+			strbuf_add(b, ", ", 2);
+		iv_text(b, s->plane, s->field, s->fam, s->iv->v[i]);
+	}
+	strbuf_addf(b, " } }\n");
+}
+
+/* --- conditions --- */
+
+static int condition(struct tree *t, enum field f, enum fam fam, const struct ivals *iv,
+		     struct strbuf *b)
+{
+	char name[NSET_NAME];
+	int err;
+
+	strbuf_addf(b, "%s ", field_expr(t->plane, f, fam));
+	if (iv->n > INLINE_ELEMENTS_MAX && f != F_PROTO) {
+		err = named_set(t->r, t->plane, f, fam, iv, name);
+		if (err)
+			return err;
+		strbuf_addf(b, "@%s ", name);
+		return 0;
+	}
+	if (iv->n > 1)
+		strbuf_addf(b, "{ ");
+	for (size_t i = 0; i < iv->n; i++) {
+		if (i)
+			strbuf_addf(b, ", ");
+		iv_text(b, t->plane, f, fam, iv->v[i]);
+	}
+	strbuf_addf(b, iv->n > 1 ? " } " : " ");
+	return 0;
+}
+
+static const char *fib_text(enum fib fib)
+{
+	return fib == FIB_LOCAL ? "fib daddr type { local, broadcast, anycast, multicast } "
+				: "fib daddr type != { local, broadcast, anycast, multicast } ";
+}
+
+static const char *verdict_text(bool track)
+{
+	return track ? "accept" : "notrack accept";
+}
+
+/* The rule of one candidate for one family; cheap conditions first. */
+static int leaf_rule(struct tree *t, const struct node *n, const struct cand *c, enum fam fam,
+		     const char *pre, struct strbuf *b)
+{
+	bool family_said = t->plane != PLANE_OUT || fam == n->fam;
+	char name[24];
+	int err = 0;
+
+	strbuf_addf(b, "%s", pre);
+	if (c->protos && !(n->mask & F_BIT(F_PROTO)))
+		err = condition(t, F_PROTO, fam, c->protos, b);
+	for (enum field f = F_DPORT; !err && f >= F_SPORT; f--) {
+		if (c->port[f - F_SPORT] && !(n->mask & F_BIT(f)))
+			err = condition(t, f, fam, c->port[f - F_SPORT], b);
+	}
+	if (c->oif)
+		strbuf_addf(b, "%s", c->oif);
+	for (enum field f = F_DST; !err && f >= F_SRC; f--) {
+		const struct addr *a = c->addr[f - F_SRC];
+
+		if (!a || fam == FAM_ANY || a->f[fam].full || (!a->hard && n->mask & F_BIT(f)))
+			continue;
+		err = condition(t, f, fam, &a->f[fam], b);
+		family_said = true;
+	}
+	if (err)
+		return err;
+	if (!family_said)
+		strbuf_addf(b, "meta nfproto %s ", fam == FAM_4 ? "ipv4" : "ipv6");
+	if (c->fib && !(n->mask & F_BIT(F_FIB)))
+		strbuf_addf(b, "%s", fib_text(c->fib));
+	counter_name(c->handle, c->dir, name);
+	strbuf_addf(b, "counter name \"%s\" %s\n", name, verdict_text(c->track));
+	return b->err;
+}
+
+static int leaf_render(struct tree *t, const struct node *n, const char *pre, struct strbuf *b)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n->list.n; i++) {
+		const struct cand *c = &t->c[n->list.v[i]];
+
+		if (n->fam != FAM_ANY || (!c->addr[0] && !c->addr[1])) {
+			err = leaf_rule(t, n, c, n->fam, pre, b);
+			continue;
+		}
+		for (enum fam f = FAM_4; !err && f <= FAM_6; f++) {
+			if (cand_fits_family(c, f))
+				err = leaf_rule(t, n, c, f, pre, b);
+		}
+	}
+	return err;
+}
+
+/* --- branches --- */
+
+/* What parts there are of: decided by counting and untracking, by counting alone, undecided. */
+enum outcome {
+	OUT_NOTRACK,
+	OUT_TRACK,
+	OUT_SUB,
+	OUT_MAX
+};
+
+static enum outcome outcome(const struct part *p)
+{
+	return !p->final ? OUT_SUB : p->final->track ? OUT_TRACK : OUT_NOTRACK;
+}
+
+static bool same_target(const struct part *a, const struct part *b)
+{
+	return a->fam == b->fam && a->sub == b->sub && outcome(a) == outcome(b) &&
+	       (a->sub || (a->final->handle == b->final->handle && a->final->dir == b->final->dir));
+}
+
+/* Ports one by one where they are few, so that nft makes the map a hash. */
+static bool expand_ports(const struct node *n)
+{
+	size_t ports = 0;
+
+	if (n->field == F_PROTO)
+		return true;
+	if (n->field != F_SPORT && n->field != F_DPORT)
+		return false;
+	for (size_t i = 0; i < n->n_parts; i++) {
+		const struct iv *iv = &n->parts[i].iv;
+
+		if (iv->lo != iv->hi)
+			ports += (size_t)(iv->hi - iv->lo + 1);
+	}
+	return ports <= EXPAND_PORTS_MAX;
+}
+
+static int chain_of(struct tree *t, struct node *n, __u32 *chain);
+
+static int element(struct tree *t, const struct node *n, const struct part *p, struct iv iv,
+		   const char *verb, size_t *count, struct strbuf *b)
+{
+	char name[24];
+	__u32 chain;
+	int err;
+
+	strbuf_add(b, ", ", (*count)++ ? 2 : 0);
+	iv_text(b, t->plane, n->field, p->fam, iv);
+	if (p->final) {
+		counter_name(p->final->handle, p->final->dir, name);
+		strbuf_addf(b, " : \"%s\"", name);
+		return 0;
+	}
+	err = chain_of(t, p->sub, &chain);
+	if (!err)
+		strbuf_addf(b, " : %s g" GEN_MARK "_%u", verb, chain);
+	return err;
+}
+
+static int map_render(struct tree *t, const struct node *n, enum fam fam, enum outcome what,
+		      const char *pre, const char *verb, struct strbuf *b)
+{
+	bool expand = expand_ports(n);
+	size_t count = 0;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < n->n_parts; i++) {
+		const struct part *p = &n->parts[i];
+		struct iv iv = p->iv;
+
+		if (p->fam != fam || outcome(p) != what)
+			continue;
+		while (i + 1 < n->n_parts && same_target(p, &n->parts[i + 1]) &&
+		       n->parts[i + 1].iv.lo == iv.hi + 1)
+			iv.hi = n->parts[++i].iv.hi;
+		if (!count)
+			strbuf_addf(b,
+				    what == OUT_SUB ? "%s%s vmap { " : "%scounter name %s map { ",
+				    pre, field_expr(t->plane, n->field, fam));
+		if (!expand) {
+			err = element(t, n, p, iv, verb, &count, b);
+			continue;
+		}
+		for (u128 v = iv.lo; !err && v <= iv.hi; v++)
+			err = element(t, n, p, (struct iv){ v, v }, verb, &count, b);
+	}
+	if (count)
+		strbuf_addf(b, " } %s\n", what == OUT_SUB ? "" : verdict_text(what == OUT_TRACK));
+	return err;
+}
+
+/*
+ * The rules of a node. In a base chain subtrees are called by jump, so that a packet that no leaf
+ * takes comes back for the next stage; below that goto does.
+ */
+static int node_render(struct tree *t, struct node *n, const char *pre, const char *verb,
+		       struct strbuf *b)
+{
+	_strbuf_ struct strbuf longer = {};
+	__u32 chain;
+	int err = 0;
+
+	switch (n->kind) {
+	case NODE_LEAF:
+		return leaf_render(t, n, pre, b);
+	case NODE_BRANCH:
+		for (enum fam f = FAM_4; !err && f <= FAM_ANY; f++) {
+			for (enum outcome o = OUT_NOTRACK; !err && o < OUT_MAX; o++)
+				err = map_render(t, n, f, o, pre, verb, b);
+		}
+		if (!err && n->child)
+			err = node_render(t, n->child, pre, verb, b);
+		return err;
+	case NODE_COND:
+		strbuf_addf(&longer, "%s", pre);
+		err = condition(t, n->field, n->fam, n->iv, &longer);
+		if (!err && !longer.err)
+			err = node_render(t, n->child, longer.s, verb, b);
+		return err ? err : longer.err;
+	case NODE_FIB:
+		strbuf_addf(&longer, "%s", pre);
+		if (n->iv)
+			err = condition(t, n->field, n->fam, n->iv, &longer);
+		if (!err)
+			err = chain_of(t, n->child, &chain);
+		if (!err && !longer.err)
+			strbuf_addf(b, "%s%s%s g" GEN_MARK "_%u\n", longer.s, fib_text(n->fib),
+				    verb, chain);
+		return err ? err : longer.err;
+	}
+	return -EINVAL;
+}
+
+/* A chain's number is larger than those of the chains it leads to. */
+static int chain_of(struct tree *t, struct node *n, __u32 *chain)
+{
+	_strbuf_ struct strbuf body = {};
+	int err;
+
+	if (!n->chain) {
+		err = node_render(t, n, "", "goto", &body);
+		if (err)
+			return err;
+		n->chain = ++t->r->n_chains;
+		strbuf_addf(&t->r->chains, "chain g" GEN_MARK "_%u {\n%s}\n", n->chain,
+			    body.s ? body.s : "");
+	}
+	*chain = n->chain;
+	return body.err;
+}
+
+int tree_render(struct tree *t, struct node *root, struct strbuf *text)
+{
+	int err = node_render(t, root, "", "jump", text);
+
+	return err ? err : text->err;
+}

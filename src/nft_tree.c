@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From an ordered list of candidates to a decision tree. A branch looks one field up in a map;
+ * what a map key leads to is decided at once, or is a smaller list with one field less. Where
+ * branching does not pay, the list stays a list.
+ *
+ * Shared ways are built once (memo), and a budget on the sum of all list lengths keeps
+ * overlapping rules from multiplying: beyond it lists stay lists, which is slower, never wrong.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "nft_tree.h"
+
+bool cand_open(const struct cand *c, unsigned int mask, enum fam fam)
+{
+	if (c->protos && !(mask & F_BIT(F_PROTO)))
+		return true;
+	if (c->oif || (c->fib && !(mask & F_BIT(F_FIB))))
+		return true;
+	for (unsigned int i = 0; i < 2; i++) {
+		if (c->port[i] && !(mask & F_BIT(F_SPORT + i)))
+			return true;
+		if (c->addr[i] && (c->addr[i]->hard || !(mask & F_BIT(F_SRC + i))) &&
+		    (fam == FAM_ANY || !c->addr[i]->f[fam].full))
+			return true;
+	}
+	return false;
+}
+
+const struct ivals *cand_intervals(const struct cand *c, enum field f, enum fam fam)
+{
+	switch (f) {
+	case F_PROTO:
+		return c->protos;
+	case F_SPORT:
+	case F_DPORT:
+		return c->port[f - F_SPORT];
+	case F_SRC:
+	case F_DST:
+		if (!c->addr[f - F_SRC] || c->addr[f - F_SRC]->hard)
+			return NULL;
+		return &c->addr[f - F_SRC]->f[fam];
+	default:
+		return NULL;
+	}
+}
+
+/* --- cutting a field into intervals in which the same candidates fit --- */
+
+struct event {
+	u128 pos;
+	__u32 cand;
+	bool end;
+};
+
+static int event_cmp(const void *pa, const void *pb)
+{
+	const struct event *a = pa, *b = pb;
+
+	return a->pos < b->pos ? -1 : a->pos > b->pos;
+}
+
+struct cut {
+	struct tree *t;
+	enum field field;
+	unsigned int mask; /* with field */
+	enum fam fam;
+	struct event *ev;
+	size_t n_ev, cap_ev;
+	__u32 *wild, *active, *merged;
+	size_t n_wild, n_active;
+	struct part *parts;
+	size_t n_parts, cap_parts;
+	size_t sum, longest, limit;
+	struct list rest; /* what fits where no interval does */
+};
+
+static void cut_clean(struct cut *c)
+{
+	free(c->ev);
+	free(c->wild);
+	free(c->active);
+	free(c->merged);
+	free(c->parts);
+}
+
+/* Nothing behind a candidate without further conditions is ever reached. */
+static size_t reachable(const struct tree *t, const __u32 *v, size_t n, unsigned int mask,
+			enum fam fam)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!cand_open(&t->c[v[i]], mask, fam))
+			return i + 1;
+	}
+	return n;
+}
+
+static int list_copy(struct tree *t, const __u32 *v, size_t n, struct list *out)
+{
+	out->v = arena_alloc(&t->r->mem, (n ? n : 1) * sizeof(*v));
+	if (!out->v)
+		return -ENOMEM;
+	if (n)
+		memcpy(out->v, v, n * sizeof(*v));
+	out->n = n;
+	return 0;
+}
+
+static bool same_list(const struct list *l, const __u32 *v, size_t n)
+{
+	return l->n == n && !memcmp(l->v, v, n * sizeof(*v));
+}
+
+/* One interval with the active and the wild candidates. */
+static int cut_emit(struct cut *c, enum fam fam, u128 lo, u128 hi)
+{
+	struct part *last = c->n_parts ? &c->parts[c->n_parts - 1] : NULL;
+	size_t n = 0, a = 0, w = 0;
+	struct part *p;
+
+	while (a < c->n_active || w < c->n_wild) {
+		__u32 i;
+
+		if (w == c->n_wild || (a < c->n_active && c->active[a] < c->wild[w]))
+			i = c->active[a++];
+		else
+			i = c->wild[w++];
+		c->merged[n++] = i;
+		if (!cand_open(&c->t->c[i], c->mask, fam))
+			break;
+	}
+	if (last && last->fam == fam && last->iv.hi + 1 == lo &&
+	    same_list(&last->list, c->merged, n)) {
+		last->iv.hi = hi;
+		return 0;
+	}
+	c->sum += n;
+	if (n > c->longest)
+		c->longest = n;
+	if (c->sum > c->limit)
+		return -E2BIG;
+	if (ARRAY_RESERVE(c->parts, c->cap_parts, c->n_parts + 1))
+		return -ENOMEM;
+	p = &c->parts[c->n_parts];
+	*p = (struct part){ .fam = fam, .iv = { lo, hi } };
+	if (last && last->fam == fam && same_list(&last->list, c->merged, n))
+		p->list = last->list;
+	else if (list_copy(c->t, c->merged, n, &p->list))
+		return -ENOMEM;
+	c->n_parts++;
+	return 0;
+}
+
+static void toggle(struct cut *c, __u32 cand, bool end)
+{
+	size_t lo = 0, hi = c->n_active;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (c->active[mid] < cand)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (end) {
+		memmove(c->active + lo, c->active + lo + 1,
+			(c->n_active - lo - 1) * sizeof(*c->active));
+		c->n_active--;
+	} else {
+		memmove(c->active + lo + 1, c->active + lo,
+			(c->n_active - lo) * sizeof(*c->active));
+		c->active[lo] = cand;
+		c->n_active++;
+	}
+}
+
+static u128 field_max(enum field f, enum fam fam)
+{
+	switch (f) {
+	case F_PROTO:
+		return 255;
+	case F_SPORT:
+	case F_DPORT:
+		return 65535;
+	default:
+		return fam == FAM_4 ? (u128)0xffffffffU : ~(u128)0;
+	}
+}
+
+static int cut_domain(struct cut *c, const struct list *l, enum fam fam)
+{
+	u128 max = field_max(c->field, fam);
+	int err = 0;
+
+	c->n_ev = c->n_wild = c->n_active = 0;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct cand *cand = &c->t->c[l->v[i]];
+		const struct ivals *iv = cand_intervals(cand, c->field, fam);
+
+		if (!cand_fits_family(cand, fam))
+			continue;
+		if (!iv) {
+			c->wild[c->n_wild++] = l->v[i];
+			continue;
+		}
+		for (size_t k = 0; k < iv->n; k++) {
+			if (ARRAY_RESERVE(c->ev, c->cap_ev, c->n_ev + 2))
+				return -ENOMEM;
+			c->ev[c->n_ev++] = (struct event){ iv->v[k].lo, l->v[i], false };
+			if (iv->v[k].hi != max)
+				c->ev[c->n_ev++] = (struct event){ iv->v[k].hi + 1, l->v[i], true };
+		}
+	}
+	qsort(c->ev, c->n_ev, sizeof(*c->ev), event_cmp);
+	for (size_t i = 0; !err && i < c->n_ev;) {
+		u128 pos = c->ev[i].pos;
+
+		/* Intervals of one candidate do not touch: it never ends and starts at one place.
+		 */
+		for (; i < c->n_ev && c->ev[i].pos == pos; i++)
+			toggle(c, c->ev[i].cand, c->ev[i].end);
+		if (c->n_active)
+			err = cut_emit(c, fam, pos, i < c->n_ev ? c->ev[i].pos - 1 : max);
+	}
+	return err;
+}
+
+/* 0, -E2BIG (beyond the budget) or -ENOMEM. */
+static int cut_field(struct cut *c, const struct list *l)
+{
+	bool addr = c->field == F_SRC || c->field == F_DST;
+	size_t n = 0;
+	int err = 0;
+
+	c->wild = calloc(l->n, sizeof(*c->wild));
+	c->active = calloc(l->n + 1, sizeof(*c->active));
+	c->merged = calloc(l->n, sizeof(*c->merged));
+	if (!c->wild || !c->active || !c->merged)
+		return -ENOMEM;
+	if (!addr || c->fam != FAM_ANY) {
+		err = cut_domain(c, l, c->fam);
+	} else {
+		for (enum fam f = FAM_4; !err && f <= FAM_6; f++)
+			err = cut_domain(c, l, f);
+	}
+	if (err)
+		return err;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct cand *cand = &c->t->c[l->v[i]];
+
+		if (!cand_intervals(cand, c->field, c->fam == FAM_ANY ? FAM_4 : c->fam))
+			c->wild[n++] = l->v[i];
+	}
+	n = reachable(c->t, c->wild, n, c->mask, c->fam);
+	c->sum += n;
+	if (n > c->longest)
+		c->longest = n;
+	if (c->sum > c->limit)
+		return -E2BIG;
+	return list_copy(c->t, c->wild, n, &c->rest);
+}
+
+/* --- building --- */
+
+static struct node *build(struct tree *t, struct list l, unsigned int mask, enum fam fam);
+
+static struct node *new_node(struct tree *t, const struct node *like)
+{
+	struct node *n = arena_alloc(&t->r->mem, sizeof(*n));
+
+	if (n)
+		*n = *like;
+	return n;
+}
+
+static int branch(struct tree *t, struct node *n, const struct cut *c)
+{
+	n->kind = NODE_BRANCH;
+	n->field = c->field;
+	n->n_parts = c->n_parts;
+	n->parts = arena_alloc(&t->r->mem, (c->n_parts ? c->n_parts : 1) * sizeof(*n->parts));
+	if (!n->parts)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n_parts; i++) {
+		struct part *p = &n->parts[i];
+		const struct cand *first;
+
+		*p = c->parts[i];
+		first = &t->c[p->list.v[0]];
+		if (!cand_open(first, c->mask, p->fam)) {
+			p->final = first;
+			continue;
+		}
+		p->sub = build(t, p->list, c->mask, p->fam);
+		if (!p->sub)
+			return -ENOMEM;
+	}
+	if (c->rest.n) {
+		n->child = build(t, c->rest, c->mask, n->fam);
+		if (!n->child)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Protocols come first: ports mean nothing without one. */
+static int build_proto(struct tree *t, struct node *n)
+{
+	struct cut c = { .t = t,
+			 .field = F_PROTO,
+			 .mask = n->mask | F_BIT(F_PROTO),
+			 .fam = n->fam,
+			 .limit = t->budget };
+	size_t i;
+	int err = cut_field(&c, &n->list);
+
+	if (err == -E2BIG) {
+		err = 0; /* stays a list */
+		goto out;
+	}
+	if (err)
+		goto out;
+	t->budget -= c.sum;
+	for (i = 1; i < c.n_parts; i++) {
+		if (!same_list(&c.parts[0].list, c.parts[i].list.v, c.parts[i].list.n))
+			break;
+	}
+	if (c.rest.n || !c.n_parts || i < c.n_parts ||
+	    !cand_open(&t->c[c.parts[0].list.v[0]], c.mask, n->fam)) {
+		err = branch(t, n, &c);
+		goto out;
+	}
+	/* One list whatever the protocol is: a condition, not a map. */
+	n->kind = NODE_COND;
+	n->field = F_PROTO;
+	n->iv = t->c[c.parts[0].list.v[0]].protos;
+	n->child = build(t, c.parts[0].list, c.mask, n->fam);
+	err = n->child ? 0 : -ENOMEM;
+out:
+	cut_clean(&c);
+	return err;
+}
+
+static bool same_ivals(const struct ivals *a, const struct ivals *b)
+{
+	return a == b || (a && b && a->n == b->n && !memcmp(a->v, b->v, a->n * sizeof(*a->v)));
+}
+
+/* A port condition that all candidates share is asked once. 1: done; 0: there is none. */
+static int build_shared(struct tree *t, struct node *n)
+{
+	for (enum field f = F_DPORT; f >= F_SPORT; f--) {
+		const struct ivals *iv = t->c[n->list.v[0]].port[f - F_SPORT];
+		size_t i = 1;
+
+		if (!iv || n->mask & F_BIT(f))
+			continue;
+		while (i < n->list.n && same_ivals(iv, t->c[n->list.v[i]].port[f - F_SPORT]))
+			i++;
+		if (i < n->list.n)
+			continue;
+		n->kind = NODE_COND;
+		n->field = f;
+		n->iv = iv;
+		n->child = build(t, n->list, n->mask | F_BIT(f), n->fam);
+		return n->child ? 1 : -ENOMEM;
+	}
+	return 0;
+}
+
+/* All intervals of a field that every candidate constrains; *out NULL: some does not. */
+static int field_union(struct tree *t, const struct list *l, enum field f, enum fam fam,
+		       const struct ivals **out)
+{
+	struct cut c = { .t = t, .field = f, .mask = ~0U, .fam = fam, .limit = (size_t)-1 };
+	struct ivals *iv = arena_alloc(&t->r->mem, sizeof(*iv));
+	int err = 0;
+
+	*out = NULL;
+	for (size_t i = 0; i < l->n; i++) {
+		if (!t->c[l->v[i]].port[f - F_SPORT])
+			return 0;
+	}
+	if (!iv)
+		return -ENOMEM;
+	err = cut_field(&c, l);
+	if (!err)
+		iv->v = arena_alloc(&t->r->mem, (c.n_parts + 1) * sizeof(*iv->v));
+	if (iv->v) {
+		for (size_t i = 0; i < c.n_parts; i++) {
+			if (iv->n && iv->v[iv->n - 1].hi + 1 == c.parts[i].iv.lo)
+				iv->v[iv->n - 1].hi = c.parts[i].iv.hi;
+			else
+				iv->v[iv->n++] = c.parts[i].iv;
+		}
+		*out = iv;
+	} else if (!err) {
+		err = -ENOMEM;
+	}
+	cut_clean(&c);
+	return err;
+}
+
+/*
+ * The same question about a local destination in all: ask it once, after a cheap look at the
+ * ports, instead of once in a chain for each rule.
+ */
+static int build_fib(struct tree *t, struct node *n)
+{
+	int err = 0;
+
+	n->kind = NODE_FIB;
+	n->fib = t->c[n->list.v[0]].fib;
+	for (enum field f = F_DPORT; !err && !n->iv && f >= F_SPORT; f--) {
+		if (n->mask & F_BIT(f))
+			continue;
+		n->field = f;
+		err = field_union(t, &n->list, f, n->fam, &n->iv);
+	}
+	if (err)
+		return err;
+	n->child = build(t, n->list, n->mask | F_BIT(F_FIB), n->fam);
+	return n->child ? 0 : -ENOMEM;
+}
+
+static int build_branch(struct tree *t, struct node *n)
+{
+	static const enum field order[] = { F_DPORT, F_SPORT, F_DST, F_SRC };
+	struct cut best = {};
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		struct cut c = { .t = t,
+				 .field = order[i],
+				 .mask = n->mask | F_BIT(order[i]),
+				 .fam = n->fam,
+				 .limit = t->budget };
+		bool pays;
+
+		if (n->mask & F_BIT(order[i]))
+			continue;
+		err = cut_field(&c, &n->list);
+		if (err && err != -E2BIG) {
+			cut_clean(&c);
+			break;
+		}
+		/* Shorter in the worst case, or at least on average by half. */
+		pays = !err && c.n_parts &&
+		       (c.longest < n->list.n || c.sum / (c.n_parts + 1) < n->list.n / 2);
+		err = 0;
+		if (pays && (!best.t || c.longest < best.longest ||
+			     (c.longest == best.longest && c.n_parts < best.n_parts))) {
+			struct cut swap = best;
+
+			best = c;
+			c = swap;
+		}
+		cut_clean(&c);
+	}
+	if (!err && best.t) {
+		t->budget -= best.sum;
+		err = branch(t, n, &best);
+	}
+	cut_clean(&best);
+	return err;
+}
+
+static __u64 list_hash(const struct list *l, unsigned int mask, enum fam fam)
+{
+	__u64 h = 0xcbf29ce484222325ULL ^ mask ^ (__u64)fam << 32;
+
+	for (size_t i = 0; i < l->n; i++)
+		h = (h ^ l->v[i]) * 0x100000001b3ULL;
+	return h ^ h >> 32;
+}
+
+static struct node *build(struct tree *t, struct list l, unsigned int mask, enum fam fam)
+{
+	bool proto = false, fib = true, open = false;
+	struct node **slot, *n;
+	int err = 0;
+
+	l.n = reachable(t, l.v, l.n, mask, fam);
+	slot = &t->memo[list_hash(&l, mask, fam) % ARRAY_SIZE(t->memo)];
+	for (n = *slot; n; n = n->next) {
+		if (n->mask == mask && n->fam == fam && same_list(&n->list, l.v, l.n))
+			return n;
+	}
+	n = new_node(
+		t, &(struct node){
+			   .kind = NODE_LEAF, .mask = mask, .fam = fam, .list = l, .next = *slot });
+	if (!n)
+		return NULL;
+	*slot = n;
+	for (size_t i = 0; i < l.n; i++) {
+		const struct cand *c = &t->c[l.v[i]];
+
+		proto = proto || c->protos;
+		fib = fib && c->fib && c->fib == t->c[l.v[0]].fib;
+		open = open || cand_open(c, mask, fam);
+	}
+	if (l.n < 2 || !open)
+		return n;
+	if (proto && !(mask & F_BIT(F_PROTO))) {
+		err = build_proto(t, n);
+	} else {
+		err = build_shared(t, n);
+		if (!err)
+			err = fib && !(mask & F_BIT(F_FIB)) ? build_fib(t, n) : build_branch(t, n);
+	}
+	return err < 0 ? NULL : n;
+}
+
+struct node *tree_build(struct tree *t, struct list list)
+{
+	enum fam fam = t->plane == PLANE_OUT ? FAM_ANY : t->plane == PLANE_ERR4 ? FAM_4 : FAM_6;
+
+	/* Enough for rules that overlap now and then; see the top of this file. */
+	t->budget = 64 * list.n + 4096;
+	memset(t->memo, 0, sizeof(t->memo));
+	return build(t, list, 0, fam);
+}

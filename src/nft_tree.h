@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Inside of the nft renderer: entries as plain conditions (nft_cand.c), ordered stages and
+ * decision trees over them (nft_stage.c, nft_tree.c), and their text (nft_text.c).
+ *
+ * The same code renders three planes. A plane says where in a packet the fields are: in the
+ * packet that leaves, or in the IPv4 or IPv6 packet that an ICMP error quotes.
+ */
+#ifndef CTBYPASS_NFT_TREE_H
+#define CTBYPASS_NFT_TREE_H
+
+#include "expand.h"
+#include "host.h"
+
+typedef unsigned __int128 u128;
+
+enum plane {
+	PLANE_OUT,
+	PLANE_ERR4,
+	PLANE_ERR6
+};
+enum fam {
+	FAM_4,
+	FAM_6,
+	FAM_ANY
+};
+
+/* What a tree can branch on; then what only ever stands in a rule as a condition. */
+enum field {
+	F_PROTO,
+	F_SPORT,
+	F_DPORT,
+	F_SRC,
+	F_DST,
+	F_FIB,
+	F_OIF
+};
+#define F_BIT(f) (1U << (f))
+
+#define BRANCH_INTERVALS_MAX 256  /* an address match with more stays a condition: a named set */
+#define INLINE_ELEMENTS_MAX  16	  /* more elements in a condition: a named set */
+#define EXPAND_PORTS_MAX     1024 /* ranges of a map in all, to make it a hash and not a tree */
+
+/* Inclusive intervals, ascending, not touching each other. */
+struct iv {
+	u128 lo, hi;
+};
+
+struct ivals {
+	struct iv *v;
+	size_t n;
+	bool full; /* the whole domain */
+};
+
+/* An address match by family; negations are complements. */
+struct addr {
+	struct ivals f[2]; /* FAM_4, FAM_6 */
+	bool hard;	   /* too many intervals to branch on */
+};
+
+enum fib {
+	FIB_ANY,
+	FIB_LOCAL,
+	FIB_NOT_LOCAL
+};
+
+/* One entry on one plane: a conjunction. Which packets, which verdict, which counter. */
+struct cand {
+	__u32 handle;
+	enum ctb_dir dir; /* of the counter */
+	bool track;
+	const struct ivals *protos;  /* NULL: any */
+	const struct ivals *port[2]; /* source, destination; NULL: any */
+	const struct addr *addr[2];  /* source, destination; NULL: any */
+	enum fib fib;		     /* destination, by the kernel's own judgement */
+	const char *oif;	     /* text of the condition; NULL: any */
+};
+
+struct cands {
+	struct cand *c;
+	size_t n, cap;
+};
+
+/* Memory that goes away all at once. */
+struct arena {
+	struct arena_chunk *head;
+	size_t used, size; /* of head */
+};
+
+void *arena_alloc(struct arena *a, size_t n); /* zeroed; NULL: out of memory */
+void arena_free(struct arena *a);
+
+/* A named set, known by its content. */
+#define NSET_NAME 24
+struct nset {
+	char name[NSET_NAME];
+	enum plane plane;
+	enum field field;
+	enum fam fam;
+	const struct ivals *iv;
+};
+
+/* One rendering. In text, byte GEN_MARK stands for the generation. */
+#define GEN_MARK "\001"
+struct render {
+	struct arena mem;
+	const struct host *host;
+	struct addr_cache *addr_cache;
+	struct port_cache *port_cache;
+	struct proto_entry *proto_cache;
+	struct strbuf chains; /* whole chains, those referred to first */
+	struct strbuf output; /* rules of the base chain */
+	__u32 n_chains;
+	unsigned int error_chains; /* ERRORS4, ERRORS6: which exist */
+	struct nset *sets;
+	size_t n_sets, cap_sets;
+};
+
+#define ERRORS4 1U
+#define ERRORS6 2U
+
+/* What is loaded. */
+struct nft_state {
+	bool foreign; /* something of that name, but not by us: replace it whole */
+	bool exact;   /* mark and hash are known (not so after nft_adopt) */
+	__u32 mark;
+	__u64 hash; /* of chains and rules, generation left out */
+	__u32 generation, n_chains;
+	unsigned int error_chains;
+	char (*sets)[NSET_NAME]; /* sorted */
+	size_t n_sets, cap_sets;
+	__u64 *counters; /* counter_key() of each, ascending */
+	size_t n_counters, cap_counters;
+};
+
+static inline __u64 counter_key(__u32 handle, enum ctb_dir dir)
+{
+	return (__u64)handle << 2 | (unsigned int)dir;
+}
+
+/* nft_cand.c */
+int caches_alloc(struct render *r);
+int cands_build(struct render *r, const struct entries *entries, enum plane plane,
+		struct cands *out);
+/* Can no packet fit both? false when in doubt. */
+bool cands_disjoint(const struct cand *a, const struct cand *b);
+static inline bool cand_fits_family(const struct cand *c, enum fam fam)
+{
+	return fam == FAM_ANY ||
+	       ((!c->addr[0] || c->addr[0]->f[fam].n) && (!c->addr[1] || c->addr[1]->f[fam].n));
+}
+
+/* nft_stage.c: rules for all of these, in base-chain form, into text. */
+int stages_render(struct render *r, enum plane plane, const struct cands *c, struct strbuf *text,
+		  const char *icmp_text);
+
+/* nft_tree.c */
+struct list {
+	__u32 *v; /* indices of candidates, in rule order */
+	size_t n;
+};
+
+struct part {
+	enum fam fam; /* of an address */
+	struct iv iv;
+	struct list list;	  /* never empty; only the last one can be final */
+	const struct cand *final; /* decided: this one */
+	struct node *sub;	  /* else: go on here */
+};
+
+struct node {
+	enum {
+		NODE_LEAF,
+		NODE_BRANCH,
+		NODE_COND,
+		NODE_FIB
+	} kind;
+	unsigned int mask; /* fields that the way here has settled */
+	enum fam fam;
+	struct list list;   /* LEAF: tried one after the other. Others: memo */
+	enum field field;   /* BRANCH, COND: on what. FIB: of the filter before it */
+	struct part *parts; /* BRANCH */
+	size_t n_parts;
+	const struct ivals *iv; /* COND: must be in these. FIB: filter, or NULL */
+	enum fib fib;
+	struct node *child; /* COND, FIB: the rest. BRANCH: where no part fits, or NULL */
+	__u32 chain;	    /* its number once it has been written as a chain */
+	struct node *next;  /* memo */
+};
+
+struct tree {
+	struct render *r;
+	enum plane plane;
+	const struct cand *c;
+	size_t budget;
+	struct node *memo[1024];
+};
+
+/* NULL: out of memory. */
+struct node *tree_build(struct tree *t, struct list list);
+/* Has the candidate conditions that are not settled yet? */
+bool cand_open(const struct cand *c, unsigned int mask, enum fam fam);
+/* The candidate's intervals of a field; NULL: it cannot be branched on (any value, or hard). */
+const struct ivals *cand_intervals(const struct cand *c, enum field f, enum fam fam);
+
+/* nft_text.c */
+int tree_render(struct tree *t, struct node *root, struct strbuf *text);
+void counter_name(__u32 handle, enum ctb_dir dir, char name[24]);
+/* The reverse; false: no counter of ours. */
+bool counter_parse(const char *name, __u32 *handle, enum ctb_dir *dir);
+/* Its definition inside the table's braces. */
+void nset_render(const struct nset *s, struct strbuf *text);
+bool nset_name_ours(const char *name);
+
+/* nft_render.c */
+int state_add_set(struct nft_state *s, const char *name);
+int state_add_counter(struct nft_state *s, __u32 handle, enum ctb_dir dir);
+/* After the last of them: sort, drop duplicates. */
+void state_sort(struct nft_state *s);
+
+#endif
