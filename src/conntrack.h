@@ -4,6 +4,7 @@
 #define CTBYPASS_CONNTRACK_H
 
 #include "compile.h"
+#include "host.h"
 
 /* Entries in this netns and the global maximum. 0 or -errno (-ENOENT: no conntrack). */
 int conntrack_usage(__u64 *count, __u64 *max);
@@ -17,11 +18,14 @@ struct conntrack_sweep {
 /*
  * Delete the entries of flows that `now` bypasses (kernel fact: they would stay for days and
  * make packets INVALID later), and of flows that `before` (may be NULL) bypassed and `now` tracks.
- * Entries with NAT are counted, never deleted. 0 or -errno; safe to repeat.
+ * Entries with NAT are counted, never deleted. host tells which direction of a flow comes in (the
+ * other one is judged in OUTPUT, by the same rule). 0 or -errno (-ENOENT: no conntrack here, and
+ * nothing to do); safe to repeat.
  */
 int conntrack_sweep(const struct compiled *now, const struct compiled *before,
-		    struct conntrack_sweep *out);
+		    const struct host *host, struct conntrack_sweep *out);
 /* The same judgement without deleting, for `check` and `status`. */
-int conntrack_survey(const struct compiled *now, struct conntrack_sweep *out);
+int conntrack_survey(const struct compiled *now, const struct host *host,
+		     struct conntrack_sweep *out);
 
 #endif

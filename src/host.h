@@ -10,12 +10,12 @@
 struct host_if {
 	int ifindex;
 	char name[IFNAMSIZ];
-	unsigned int flags;   /* IFF_* */
-	unsigned short type;  /* ARPHRD_* */
-	int master;	      /* ifindex of the bond, bridge, ... it is enslaved to; 0: none */
-	int parent;	      /* ifindex of the lower device in this netns (IFLA_LINK); 0: none */
-	unsigned int vid;     /* VLAN device: its tag; else 0 */
-	char kind[16];	      /* IFLA_INFO_KIND: "vlan", "veth", "bridge" ...; "" for hardware */
+	unsigned int flags;  /* IFF_* */
+	unsigned short type; /* ARPHRD_* */
+	int master;	     /* ifindex of the bond, bridge, ... it is enslaved to; 0: none */
+	int parent;	     /* ifindex of the lower device in this netns (IFLA_LINK); 0: none */
+	unsigned int vid;    /* VLAN device: its tag; else 0 */
+	char kind[16];	     /* IFLA_INFO_KIND: "vlan", "veth", "bridge" ...; "" for hardware */
 	unsigned int mtu;
 };
 
@@ -33,6 +33,12 @@ struct host {
 int host_read(struct host *out);
 void host_free(struct host *h);
 const struct host_if *host_find(const struct host *h, int ifindex);
+
+/* Is the address local? IPv4 in lo, as a host-order number. */
+bool host_is_local(const struct host *h, bool v6, __u64 hi, __u64 lo);
+/* The device by which this host would send there, which is where its packets come from. Or -errno.
+ */
+int host_route_dev(bool v6, __u64 hi, __u64 lo);
 
 /* Same interfaces (all fields) and same local prefixes? */
 bool host_same_interfaces(const struct host *a, const struct host *b);

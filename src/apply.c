@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From one rule set in force to the next.
+ *
+ * Two things judge packets: the BPF program on every device (what arrives) and nft's output chain
+ * (what this host sends). Each swaps atomically. A third, nft's prerouting chain, knows no rules:
+ * it takes the mark bit to UNTRACKED. So a packet of a flow that both rule sets bypass is bypassed
+ * by whichever of the two it meets, in any order of the swaps, as long as prerouting handles the
+ * bit that the BPF program in force sets. Hence:
+ *
+ *  1. the nft transaction: output to the new rules, prerouting to the new bit and the old one
+ *  2. the BPF programs
+ *  3. a second later (apply_settle): prerouting to the new bit alone
+ *
+ * nft first also means that nothing is ever marked that nobody unmarks (first start), and that
+ * the step that is likelier to fail is the one that costs nothing to take back.
+ *
+ * Flows that only one of the two rule sets bypasses are torn between 1 and 2, for milliseconds:
+ *  - a rule is added: what is sent is untracked, what arrives is tracked still. Entries made or
+ *    kept alive by that are deleted by the sweep after 2, and by the one in step 3 for packets
+ *    that were on their way. With 2 first, replies would make entries in the wrong direction
+ *    instead, and a SYN-ACK without an entry is INVALID: worse.
+ *  - a rule is deleted: what is sent is tracked first. Of a running flow that makes an entry that
+ *    looks as if this host had begun it. The sweep after 2 deletes entries of flows that the old
+ *    rules bypassed, once; the next packet makes a right one. Step 3 must not do it again: by then
+ *    the entries are good ones.
+ *  - the bit changes: nothing is torn. Packets marked with the old bit that wait (in a backlog, as
+ *    fragments) are recognised until step 3.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "log.h"
+
+#define SETTLE_MS 1000
+
+static _printf_(3, 4) int fail(char **error, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	free(*error);
+	va_start(ap, fmt);
+	if (vasprintf(error, fmt, ap) < 0)
+		*error = NULL;
+	va_end(ap);
+	return err;
+}
+
+void live_free(struct live *l)
+{
+	compiled_free(&l->compiled);
+	entries_free(&l->entries);
+	ruleset_free(l->rs);
+	*l = (struct live){};
+}
+
+/* Everything about the next rule set, until it is in force or dropped. */
+struct next {
+	struct live live; /* rs is borrowed until the end */
+	struct slot_plan *slots;
+	struct nft_plan nft;
+};
+
+static void next_free(struct next *n)
+{
+	n->live.rs = NULL;
+	live_free(&n->live);
+	nft_plan_free(&n->nft);
+	free(n->slots);
+}
+#define _next_ _cleanup_(next_free)
+
+int apply_refuse_forward(const struct ruleset *rs, struct diag *diag)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		const struct rule *r = &rs->rules[i];
+
+		if (r->action != CTB_FORWARD)
+			continue;
+		diag_error(diag, r->pos, r->source, "track or notrack",
+			   "the forwarding path does not exist in this version; `forward` rules "
+			   "cannot be loaded");
+		err = -EOPNOTSUPP;
+	}
+	return err;
+}
+
+/* A number for fresh nft names: the generation to come, but never one that is taken. */
+static __u32 nft_generation(const struct daemon *d)
+{
+	__u32 names = nft_state_generation(d->nft), dp = datapath_generation(d->dp);
+
+	return (names > dp ? names : dp) + 1;
+}
+
+static int render(struct daemon *d, const struct live *l, __u32 mark, struct nft_plan *out,
+		  char **error)
+{
+	int err = nft_render(&l->entries, &d->host, mark, nft_generation(d), d->nft, out);
+
+	if (err == -EINVAL)
+		return fail(error, err, "an interface has a name that nft cannot be given");
+	return err ? fail(error, err, "rendering for nft: %s", strerror(-err)) : 0;
+}
+
+/* Run a plan and remember what it left. */
+static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
+{
+	_free_ char *words = NULL;
+	int err;
+
+	if (plan->script.len) {
+		err = nft_run(plan->script.s, false, &words);
+		if (err)
+			return fail(error, err, "nft refused the new table: %s",
+				    words ? words : strerror(-err));
+	}
+	nft_state_free(d->nft);
+	d->nft = TAKE_PTR(plan->after);
+	return 0;
+}
+
+static int build(struct daemon *d, struct next *n, struct diag *diag, char **error)
+{
+	struct ruleset *rs = n->live.rs;
+	int err = apply_refuse_forward(rs, diag);
+
+	if (err)
+		return err;
+	n->slots = malloc(sizeof(*n->slots));
+	if (!n->slots)
+		return -ENOMEM;
+	err = slots_assign(&d->slots, rs, n->slots);
+	if (err == -E2BIG)
+		return fail(error, err, "%zu rules; there is room for %d", rs->n_rules,
+			    CTB_MAX_RULES - 1);
+	if (!err)
+		err = expand_ruleset(rs, &n->live.entries, diag);
+	if (!err)
+		err = compile(&n->live.entries, &d->host, rs->mark, &n->live.compiled, diag);
+	if (!err)
+		err = datapath_prepare(d->dp, &n->live.compiled, &d->host, error);
+	if (!err)
+		err = render(d, &n->live, nft_state_mark(d->nft) | rs->mark, &n->nft, error);
+	return err;
+}
+
+static int write_info(struct daemon *d, const struct ctb_rule_info *info, const bool *which)
+{
+	int err = 0;
+
+	for (__u32 i = 0; !err && i < CTB_MAX_RULES; i++) {
+		if (which[i])
+			err = datapath_write_info(d->dp, i, &info[i]);
+	}
+	return err;
+}
+
+/*
+ * New rules get their slots, zeroed, before the swap and rules that go lose theirs after it: a
+ * daemon that dies between finds every rule that may be counting.
+ */
+static int claim_slots(struct daemon *d, const struct slot_plan *p, char **error)
+{
+	int err = datapath_set_next_handle(d->dp, p->next_handle);
+
+	for (__u32 i = 0; !err && i < CTB_MAX_RULES; i++) {
+		if (p->fresh[i])
+			err = datapath_zero_slot(d->dp, i);
+	}
+	if (!err)
+		err = write_info(d, p->info, p->fresh);
+	return err ? fail(error, err, "writing the pinned maps: %s", strerror(-err)) : 0;
+}
+
+static void unclaim_slots(struct daemon *d, const struct slot_plan *p)
+{
+	/* Handles given out stay given out. */
+	d->slots.next_handle = p->next_handle;
+	if (write_info(d, d->slots.info, p->fresh))
+		log_warn("cannot take back what was written to map rule_info");
+}
+
+/* The BPF swap failed: back to the old rules in nft too. */
+static void put_nft_back(struct daemon *d, bool had_table)
+{
+	struct nft_plan plan = {};
+	_free_ char *error = NULL;
+	int err;
+
+	if (d->live.rs) {
+		err = render(d, &d->live, d->live.rs->mark, &plan, &error);
+		if (!err)
+			err = run_plan(d, &plan, &error);
+		nft_plan_free(&plan);
+	} else if (!had_table) {
+		err = nft_remove(&error);
+		nft_state_free(d->nft);
+		d->nft = NULL;
+	} else {
+		/* Adopted from a previous daemon, whose rules nobody knows any more. */
+		log_err("what this host sends is judged by the new rules, what arrives by those of "
+			"the previous daemon; correct the cause and start again, or run "
+			"`ctbypass unload`");
+		return;
+	}
+	if (err)
+		log_err("cannot put the nft table back: %s", error ? error : strerror(-err));
+}
+
+static int swap(struct daemon *d, struct next *n, char **error)
+{
+	bool had_table = d->nft;
+	int err = claim_slots(d, n->slots, error);
+
+	if (err)
+		goto abort;
+	err = run_plan(d, &n->nft, error);
+	if (err)
+		goto unclaim;
+	err = datapath_commit(d->dp, &d->host, &n->live.rs->interfaces, error);
+	if (!err)
+		return 0;
+	if (!*error)
+		fail(error, err, "swapping the BPF programs: %s", strerror(-err));
+	put_nft_back(d, had_table);
+unclaim:
+	unclaim_slots(d, n->slots);
+abort:
+	datapath_abort(d->dp);
+	return err;
+}
+
+/* One look at the conntrack table. before: rules that ended with this change; or NULL. */
+static void sweep(struct daemon *d, const struct compiled *before, struct conntrack_sweep *out)
+{
+	struct conntrack_sweep s = {};
+	int err = conntrack_sweep(&d->live.compiled, before, &d->host, &s);
+
+	if (err && err != -ENOENT)
+		log_warn("cannot go through the conntrack table: %s", strerror(-err));
+	d->swept = s;
+	if (out)
+		*out = s;
+}
+
+static void remember_warnings(struct daemon *d, const struct diag *diag)
+{
+	free(d->rule_warnings);
+	d->rule_warnings = diag->warnings && diag->text.s ? strdup(diag->text.s) : NULL;
+}
+
+int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, struct diag *diag,
+		  char **error)
+{
+	_next_ struct next n = { .live.rs = rs };
+	struct live old;
+	int err = build(d, &n, diag, error);
+
+	if (err) {
+		datapath_abort(d->dp);
+		if (!*error && !diag->errors)
+			fail(error, err, "%s", strerror(-err));
+		return err;
+	}
+	err = swap(d, &n, error);
+	if (err)
+		return err;
+
+	old = d->live;
+	d->live = n.live;
+	n.live = (struct live){};
+	if (write_info(d, n.slots->info, n.slots->differs))
+		log_warn("cannot write map rule_info");
+	slots_commit(&d->slots, n.slots);
+	*out = (struct change){ .kept = n.slots->kept,
+				.added = n.slots->added,
+				.removed = n.slots->removed,
+				.empty = !old.rs };
+	sweep(d, old.rs ? &old.compiled : NULL, &out->swept);
+	remember_warnings(d, diag);
+	d->settle_at = now_ms() + SETTLE_MS;
+	d->must_apply = false;
+	live_free(&old);
+	return 0;
+}
+
+int apply_again(struct daemon *d, char **error)
+{
+	struct ruleset *rs = ruleset_clone(d->live.rs);
+	_diag_ struct diag diag = {};
+	struct change done;
+	int err;
+
+	if (!rs)
+		return -ENOMEM;
+	err = apply_ruleset(d, rs, &done, &diag, error);
+	if (err) {
+		ruleset_free(rs);
+		if (!*error)
+			fail(error, err, "%s", diag.text.s ? diag.text.s : strerror(-err));
+	}
+	return err;
+}
+
+void apply_settle(struct daemon *d)
+{
+	struct nft_plan plan = {};
+	_free_ char *error = NULL;
+
+	d->settle_at = 0;
+	sweep(d, NULL, NULL);
+	if (nft_state_mark(d->nft) == d->live.rs->mark)
+		return;
+	if (render(d, &d->live, d->live.rs->mark, &plan, &error) || run_plan(d, &plan, &error))
+		log_err("cannot let go of the old mark bit: %s", error ? error : "out of memory");
+	nft_plan_free(&plan);
+}
+
+/* --- the host --- */
+
+static bool names_local(const struct addr_match *m)
+{
+	for (size_t i = 0; m && i < m->n; i++) {
+		if (m->items[i].kind == ADDR_LOCAL)
+			return true;
+	}
+	return false;
+}
+
+static bool uses_local(const struct entries *e)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		if (e->e[i].transit_only || names_local(e->e[i].src) || names_local(e->e[i].dst))
+			return true;
+	}
+	return false;
+}
+
+/* Does some rule tell this device from others? */
+static bool named_by_rule(const struct entries *e, const struct host_if *h)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		if (e->e[i].iif && name_list_has(e->e[i].iif, h->name))
+			return true;
+	}
+	return false;
+}
+
+/* Is there a device in a that rules name and that b has not, or has by another name? */
+static bool has_new_named(const struct entries *e, const struct host *a, const struct host *b)
+{
+	for (size_t i = 0; i < a->n_ifs; i++) {
+		const struct host_if *other = host_find(b, a->ifs[i].ifindex);
+
+		if ((!other || strcmp(other->name, a->ifs[i].name)) && named_by_rule(e, &a->ifs[i]))
+			return true;
+	}
+	return false;
+}
+
+static int refresh_nft(struct daemon *d, char **error)
+{
+	struct nft_plan plan = {};
+	__u32 mark = nft_state_mark(d->nft) | d->live.rs->mark;
+	int err = render(d, &d->live, mark, &plan, error);
+
+	if (!err)
+		err = run_plan(d, &plan, error);
+	nft_plan_free(&plan);
+	return err;
+}
+
+int apply_host(struct daemon *d, const struct host *old, char **error)
+{
+	const struct entries *e = &d->live.entries;
+	bool local = !host_same_local(&d->host, old);
+	int err;
+
+	if (d->must_apply || (local && uses_local(e)) || has_new_named(e, &d->host, old) ||
+	    has_new_named(e, old, &d->host))
+		return apply_again(d, error);
+	if (!local && host_same_interfaces(&d->host, old))
+		return 0;
+	err = refresh_nft(d, error);
+	if (err)
+		return err;
+	err = datapath_sync_interfaces(d->dp, &d->host, &d->live.rs->interfaces, error);
+	return err == 1 ? apply_again(d, error) : err;
+}
+
+int apply_restore_nft(struct daemon *d, char **error)
+{
+	_free_ char *words = NULL;
+	int err;
+
+	nft_state_free(d->nft);
+	d->nft = NULL;
+	/* Half of it may be left, without a chain that we need. */
+	err = nft_remove(&words);
+	if (err)
+		return fail(error, err, "%s", words ? words : strerror(-err));
+	return refresh_nft(d, error);
+}

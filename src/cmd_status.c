@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "client.h"
+#include "commands.h"
+
+static long long num(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static const char *str(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "?";
+}
+
+static void print_uptime(long long s)
+{
+	if (s >= 86400)
+		printf("%lldd ", s / 86400);
+	printf("%02lld:%02lld:%02lld\n", s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+static void print_interfaces(const json_t *list)
+{
+	json_t *i;
+	size_t n;
+
+	printf("interfaces\n");
+	json_array_foreach (list, n, i)
+		printf("  %-16s%-8s%s\n", str(i, "name"),
+		       json_is_true(json_object_get(i, "failed")) ? "FAILED" : str(i, "mode"),
+		       str(i, "why"));
+}
+
+static void print_conntrack(const json_t *ct)
+{
+	if (json_is_object(ct))
+		printf("conntrack       %lld of %lld (%.1f %%)\n", num(ct, "count"), num(ct, "max"),
+		       json_number_value(json_object_get(ct, "percent")));
+	else
+		printf("conntrack       not in use\n");
+}
+
+static void print_status(const json_t *s)
+{
+	const json_t *hand = json_object_get(s, "hand_over"), *nft = json_object_get(s, "nft");
+	json_t *w;
+	size_t n;
+
+	printf("version         %s\n", str(s, "version"));
+	printf("daemon          pid %lld, up ", num(s, "pid"));
+	print_uptime(num(s, "uptime_seconds"));
+	printf("configuration   %s", str(s, "config"));
+	if (num(s, "runtime_changes"))
+		printf(", with %lld run-time changes", num(s, "runtime_changes"));
+	printf("\npins            %s\n", str(s, "pindir"));
+	printf("hand-over       %s 0x%llx: %s\n", str(hand, "method"),
+	       (unsigned long long)num(hand, "mark"), str(hand, "text"));
+	printf("generation      %lld\n", num(s, "generation"));
+	printf("rules           %lld, in %lld entries; %lld sets, %lld prefixes\n", num(s, "rules"),
+	       num(s, "entries"), num(s, "sets"), num(s, "prefixes"));
+	printf("nft             table %s %s\n", str(nft, "table"),
+	       json_is_true(json_object_get(nft, "present")) ? "in place" : "MISSING");
+	print_conntrack(json_object_get(s, "conntrack"));
+	print_interfaces(json_object_get(s, "interfaces"));
+	if (!json_array_size(json_object_get(s, "warnings")))
+		printf("warnings        none\n");
+	else
+		printf("warnings\n");
+	json_array_foreach (json_object_get(s, "warnings"), n, w)
+		printf("  %s\n", json_string_value(w));
+}
+
+int cmd_status(const struct args *a)
+{
+	json_t *reply;
+	int status = client_command(a->socket, json_pack("{s:s}", "cmd", "status"), &reply);
+
+	if (status)
+		return status;
+	if (a->json)
+		status = client_print_json(reply);
+	else
+		print_status(reply);
+	json_decref(reply);
+	return status;
+}

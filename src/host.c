@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <time.h>
+
+#include "host.h"
+
+/* A dump that was changed under our hands is taken again this often. */
+#define DUMP_TRIES 8
+
+static void cleanup_mnl(struct mnl_socket **nl)
+{
+	if (*nl)
+		mnl_socket_close(*nl);
+}
+
+/* --- parsing --- */
+
+static int get_attr(const struct nlattr *attr, void *data)
+{
+	const struct nlattr **tb = data;
+
+	/* The kernel's own attributes; what a newer kernel adds beyond the table is not needed. */
+	if (mnl_attr_get_type(attr) <= IFLA_MAX)
+		tb[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
+static void copy_name(char *out, size_t size, const struct nlattr *attr)
+{
+	snprintf(out, size, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+}
+
+static void parse_linkinfo(const struct nlattr *info, struct host_if *h)
+{
+	const struct nlattr *tb[IFLA_MAX + 1] = {}, *vlan[IFLA_MAX + 1] = {};
+
+	mnl_attr_parse_nested(info, get_attr, tb);
+	if (tb[IFLA_INFO_KIND])
+		copy_name(h->kind, sizeof(h->kind), tb[IFLA_INFO_KIND]);
+	if (strcmp(h->kind, "vlan") || !tb[IFLA_INFO_DATA])
+		return;
+	mnl_attr_parse_nested(tb[IFLA_INFO_DATA], get_attr, vlan);
+	if (vlan[IFLA_VLAN_ID])
+		h->vid = mnl_attr_get_u16(vlan[IFLA_VLAN_ID]);
+}
+
+static int link_cb(const struct nlmsghdr *nlh, void *data)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[IFLA_MAX + 1] = {};
+	struct host *out = data;
+	struct host_if h = { .ifindex = ifi->ifi_index,
+			     .flags = ifi->ifi_flags,
+			     .type = ifi->ifi_type };
+
+	if (nlh->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_OK;
+	mnl_attr_parse(nlh, sizeof(*ifi), get_attr, tb);
+	if (!tb[IFLA_IFNAME])
+		return MNL_CB_OK;
+	copy_name(h.name, sizeof(h.name), tb[IFLA_IFNAME]);
+	if (tb[IFLA_MTU])
+		h.mtu = mnl_attr_get_u32(tb[IFLA_MTU]);
+	if (tb[IFLA_MASTER])
+		h.master = (int)mnl_attr_get_u32(tb[IFLA_MASTER]);
+	if (tb[IFLA_LINKINFO])
+		parse_linkinfo(tb[IFLA_LINKINFO], &h);
+	/*
+	 * IFLA_LINK is the lower device, unless it lies in another namespace, is the device
+	 * itself (tunnels) or, of a veth, the other end.
+	 */
+	if (tb[IFLA_LINK] && !tb[IFLA_LINK_NETNSID] && strcmp(h.kind, "veth"))
+		h.parent = (int)mnl_attr_get_u32(tb[IFLA_LINK]);
+	if (h.parent == h.ifindex)
+		h.parent = 0;
+	if (ARRAY_RESERVE(out->ifs, out->cap_ifs, out->n_ifs + 1)) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	out->ifs[out->n_ifs++] = h;
+	return MNL_CB_OK;
+}
+
+static __u64 be64_at(const unsigned char *p)
+{
+	__u64 v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static int add4(struct prefix_list *l, __u32 addr, __u8 len)
+{
+	if (ARRAY_RESERVE(l->v4, l->cap4, l->n4 + 1))
+		return -ENOMEM;
+	l->v4[l->n4++] = (struct prefix4){ .addr = addr, .len = len };
+	return 0;
+}
+
+static int add6(struct prefix_list *l, __u64 hi, __u64 lo, __u8 len)
+{
+	if (ARRAY_RESERVE(l->v6, l->cap6, l->n6 + 1))
+		return -ENOMEM;
+	l->v6[l->n6++] = (struct prefix6){ .hi = hi, .lo = lo, .len = len };
+	return 0;
+}
+
+static bool delivered_here(unsigned char type)
+{
+	return type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_ANYCAST ||
+	       type == RTN_MULTICAST;
+}
+
+static int route_cb(const struct nlmsghdr *nlh, void *data)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[IFLA_MAX + 1] = {};
+	unsigned char addr[16] = {};
+	struct host *out = data;
+	unsigned int table;
+	size_t len;
+	int err;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE || !delivered_here(rtm->rtm_type))
+		return MNL_CB_OK;
+	mnl_attr_parse(nlh, sizeof(*rtm), get_attr, tb);
+	table = tb[RTA_TABLE] ? mnl_attr_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;
+	if (table != RT_TABLE_LOCAL || (rtm->rtm_flags & RTM_F_CLONED))
+		return MNL_CB_OK;
+	len = rtm->rtm_family == AF_INET ? 4 : 16;
+	/* No RTA_DST: the prefix of length 0. */
+	if (tb[RTA_DST]) {
+		if (mnl_attr_get_payload_len(tb[RTA_DST]) != len)
+			return MNL_CB_OK;
+		memcpy(addr, mnl_attr_get_payload(tb[RTA_DST]), len);
+	}
+	if (rtm->rtm_family == AF_INET)
+		err = add4(&out->local, (__u32)(be64_at(addr) >> 32), rtm->rtm_dst_len);
+	else
+		err = add6(&out->local, be64_at(addr), be64_at(addr + 8), rtm->rtm_dst_len);
+	if (err) {
+		errno = -err;
+		return MNL_CB_ERROR;
+	}
+	return MNL_CB_OK;
+}
+
+/* --- dumps --- */
+
+/* Send a dump request and feed the answer to cb. 0 or -errno; -EINTR: it changed meanwhile. */
+static int dump(struct mnl_socket *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg)
+{
+	size_t size = 32768; /* what the kernel fills at most in one go */
+	_free_ char *buf = malloc(size);
+	unsigned int seq = nlh->nlmsg_seq;
+	ssize_t n;
+	int ret;
+
+	if (!buf)
+		return -ENOMEM;
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	do {
+		n = mnl_socket_recvfrom(nl, buf, size);
+		if (n < 0)
+			return -errno;
+		ret = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(nl), cb, arg);
+		if (ret < 0)
+			return -errno;
+	} while (ret > MNL_CB_STOP);
+	return 0;
+}
+
+static struct nlmsghdr *request(char *buf, __u16 type)
+{
+	static unsigned int seq;
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = ++seq;
+	return nlh;
+}
+
+static int dump_links(struct mnl_socket *nl, struct host *out)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = request(buf, RTM_GETLINK);
+	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+
+	ifi->ifi_family = AF_UNSPEC;
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	return dump(nl, nlh, link_cb, out);
+}
+
+static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *out)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = request(buf, RTM_GETROUTE);
+	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	int err;
+
+	rtm->rtm_family = family;
+	/* With strict checking a filter: a router's main table may hold a million routes. */
+	rtm->rtm_table = RT_TABLE_LOCAL;
+	err = dump(nl, nlh, route_cb, out);
+	/* No such table: no address of the family yet, or the family is switched off. */
+	return err == -ENOENT || err == -EOPNOTSUPP || err == -EAFNOSUPPORT ? 0 : err;
+}
+
+/* --- order --- */
+
+static int cmp4(const void *pa, const void *pb)
+{
+	const struct prefix4 *a = pa, *b = pb;
+
+	if (a->addr != b->addr)
+		return a->addr < b->addr ? -1 : 1;
+	return (int)a->len - (int)b->len;
+}
+
+static int cmp6(const void *pa, const void *pb)
+{
+	const struct prefix6 *a = pa, *b = pb;
+
+	if (a->hi != b->hi)
+		return a->hi < b->hi ? -1 : 1;
+	if (a->lo != b->lo)
+		return a->lo < b->lo ? -1 : 1;
+	return (int)a->len - (int)b->len;
+}
+
+static int cmp_if(const void *a, const void *b)
+{
+	return ((const struct host_if *)a)->ifindex - ((const struct host_if *)b)->ifindex;
+}
+
+static size_t unique(void *v, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	char *base = v;
+	size_t kept = 0;
+
+	if (!n)
+		return 0;
+	qsort(v, n, size, cmp);
+	for (size_t i = 1; i < n; i++) {
+		if (!cmp(base + kept * size, base + i * size))
+			continue;
+		kept++;
+		memmove(base + kept * size, base + i * size, size);
+	}
+	return kept + 1;
+}
+
+static int add_always_local(struct prefix_list *l)
+{
+	if (add4(l, 0x7f000000, 8) || add4(l, 0xe0000000, 4) || add4(l, 0xffffffff, 32) ||
+	    add6(l, 0, 1, 128) || add6(l, 0xff00ULL << 48, 0, 8))
+		return -ENOMEM;
+	return 0;
+}
+
+static int read_once(struct host *out)
+{
+	_cleanup_(cleanup_mnl) struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE,
+									SOCK_CLOEXEC);
+	int one = 1, err;
+
+	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	/* Since 4.20. Without it the kernel ignores the table and route_cb does the filtering. */
+	mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	err = dump_links(nl, out);
+	if (!err)
+		err = dump_local(nl, AF_INET, out);
+	if (!err)
+		err = dump_local(nl, AF_INET6, out);
+	if (!err)
+		err = add_always_local(&out->local);
+	return err;
+}
+
+int host_read(struct host *out)
+{
+	struct host h = {};
+	int err = -EINTR;
+
+	for (int i = 0; err == -EINTR && i < DUMP_TRIES; i++) {
+		host_free(&h);
+		err = read_once(&h);
+	}
+	if (err) {
+		host_free(&h);
+		return err;
+	}
+	h.n_ifs = unique(h.ifs, h.n_ifs, sizeof(*h.ifs), cmp_if);
+	h.local.n4 = unique(h.local.v4, h.local.n4, sizeof(*h.local.v4), cmp4);
+	h.local.n6 = unique(h.local.v6, h.local.n6, sizeof(*h.local.v6), cmp6);
+	*out = h;
+	return 0;
+}
+
+void host_free(struct host *h)
+{
+	free(h->ifs);
+	free(h->local.v4);
+	free(h->local.v6);
+	*h = (struct host){};
+}
+
+const struct host_if *host_find(const struct host *h, int ifindex)
+{
+	struct host_if key = { .ifindex = ifindex };
+
+	if (!h->n_ifs)
+		return NULL;
+	return bsearch(&key, h->ifs, h->n_ifs, sizeof(*h->ifs), cmp_if);
+}
+
+static bool same_if(const struct host_if *a, const struct host_if *b)
+{
+	return a->ifindex == b->ifindex && !strcmp(a->name, b->name) && a->flags == b->flags &&
+	       a->type == b->type && a->master == b->master && a->parent == b->parent &&
+	       a->vid == b->vid && !strcmp(a->kind, b->kind) && a->mtu == b->mtu;
+}
+
+bool host_same_interfaces(const struct host *a, const struct host *b)
+{
+	if (a->n_ifs != b->n_ifs)
+		return false;
+	for (size_t i = 0; i < a->n_ifs; i++) {
+		if (!same_if(&a->ifs[i], &b->ifs[i]))
+			return false;
+	}
+	return true;
+}
+
+bool host_same_local(const struct host *a, const struct host *b)
+{
+	const struct prefix_list *x = &a->local, *y = &b->local;
+
+	if (x->n4 != y->n4 || x->n6 != y->n6)
+		return false;
+	for (size_t i = 0; i < x->n4; i++) {
+		if (cmp4(&x->v4[i], &y->v4[i]))
+			return false;
+	}
+	for (size_t i = 0; i < x->n6; i++) {
+		if (cmp6(&x->v6[i], &y->v6[i]))
+			return false;
+	}
+	return true;
+}
+
+bool host_is_local(const struct host *h, bool v6, __u64 hi, __u64 lo)
+{
+	const struct prefix_list *l = &h->local;
+
+	for (size_t i = 0; !v6 && i < l->n4; i++) {
+		__u32 differ = l->v4[i].addr ^ (__u32)lo;
+
+		if (!l->v4[i].len || !(differ >> (32 - l->v4[i].len)))
+			return true;
+	}
+	for (size_t i = 0; v6 && i < l->n6; i++) {
+		const struct prefix6 *p = &l->v6[i];
+		__u64 differ_hi = p->hi ^ hi, differ_lo = p->lo ^ lo;
+
+		if (!p->len || (p->len <= 64 && !(differ_hi >> (64 - p->len))))
+			return true;
+		if (p->len > 64 && !differ_hi && !(differ_lo >> (128 - p->len)))
+			return true;
+	}
+	return false;
+}
+
+static int oif_cb(const struct nlmsghdr *nlh, void *data)
+{
+	const struct nlattr *tb[IFLA_MAX + 1] = {};
+
+	mnl_attr_parse(nlh, sizeof(struct rtmsg), get_attr, tb);
+	if (tb[RTA_OIF])
+		*(int *)data = (int)mnl_attr_get_u32(tb[RTA_OIF]);
+	return MNL_CB_STOP;
+}
+
+int host_route_dev(bool v6, __u64 hi, __u64 lo)
+{
+	_cleanup_(cleanup_mnl) struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE,
+									SOCK_CLOEXEC);
+	unsigned char addr[16];
+	char buf[8192];
+	struct nlmsghdr *nlh;
+	struct rtmsg *rtm;
+	int dev = 0;
+	ssize_t n;
+
+	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	for (int i = 0; i < 8; i++) {
+		addr[i] = (unsigned char)(hi >> (56 - 8 * i));
+		addr[8 + i] = (unsigned char)(lo >> (56 - 8 * i));
+	}
+	nlh = mnl_nlmsg_put_header(buf);
+	nlh->nlmsg_type = RTM_GETROUTE;
+	nlh->nlmsg_flags = NLM_F_REQUEST;
+	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	rtm->rtm_family = v6 ? AF_INET6 : AF_INET;
+	rtm->rtm_dst_len = v6 ? 128 : 32;
+	mnl_attr_put(nlh, RTA_DST, v6 ? 16 : 4, v6 ? addr : addr + 12);
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+	if (n < 0 || mnl_cb_run(buf, (size_t)n, 0, 0, oif_cb, &dev) < 0)
+		return -errno;
+	return dev ? dev : -ENOENT;
+}

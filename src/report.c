@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the daemon says of itself. The command line prints these as JSON (-j) or makes tables of
+ * them. COUNT is {"packets":N,"bytes":N}; SIDE is {"original":COUNT,"reply":COUNT,
+ * "icmp_error":COUNT}.
+ *
+ * list    {"text":"the rules, as input","mark":N,
+ *          "rules":[{"handle":N,"rule":"...","action":"notrack","runtime":false,
+ *                    "comment":"..." or null}],
+ *          "sets":[{"name":"...","prefixes4":N,"prefixes6":N,"ports":N,"file":"..." or null,
+ *                   "modified":false}]}
+ * stats   {"time_ms":N (monotonic),
+ *          "rules":[{"handle":N,"rule":"...","action":"...","receive":SIDE,"output":SIDE}],
+ *          "failsafe":{"receive":SIDE,"output":SIDE},
+ *          "reasons":[{"name":"no-match","text":"...","packets":N,"bytes":N}]}
+ *         receive: at tc ingress. output: what this host sends, judged by nft. With
+ *         "output_error":"..." when nft did not answer; output is then zero.
+ * status  {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
+ *          "hand_over":{"method":"mark","mark":N,"text":"..."},"generation":N,SIZES,
+ *          "runtime_changes":N,
+ *          "interfaces":[{"ifindex":N,"name":"...","mode":"tcx","why":"...","failed":false}],
+ *          "nft":{"table":"inet ctbypass","present":true,"restored":N},
+ *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
+ *          "warnings":["..."]}
+ * SIZES   "rules":N,"entries":N,"sets":N,"prefixes":N,"classes":{"proto":N,"src":N,...}
+ *         Only fields that some rule looks at have classes.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "daemon.h"
+
+#define NEARLY_FULL 90 /* percent of nf_conntrack_max */
+
+static json_t *number(__u64 n)
+{
+	return json_integer((json_int_t)n);
+}
+
+/* Names of devices and words of libraries may be any bytes. */
+static json_t *text(const char *s)
+{
+	json_t *v = json_string(s);
+	_free_ char *ascii = NULL;
+
+	if (v)
+		return v;
+	ascii = strdup(s);
+	for (char *p = ascii; p && *p; p++) {
+		if (*p & 0x80)
+			*p = '?';
+	}
+	return ascii ? json_string(ascii) : NULL;
+}
+
+static json_t *rule_text(const struct rule *r)
+{
+	_strbuf_ struct strbuf b = {};
+
+	rule_print(r, &b);
+	while (b.len && b.s[b.len - 1] == '\n')
+		b.s[--b.len] = '\0';
+	return b.err ? NULL : text(b.s ? b.s : "");
+}
+
+static const char *action_name(enum ctb_action a)
+{
+	static const char *const names[] = {
+#define X(id, name) [CTB_##id] = name,
+		CTB_ACTIONS(X)
+#undef X
+	};
+
+	return names[a];
+}
+
+/* --- list --- */
+
+static json_t *list_rules(const struct ruleset *rs)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		const struct rule *r = &rs->rules[i];
+
+		json_array_append_new(out, json_pack("{s:o,s:o,s:s,s:b,s:s?}", "handle",
+						     number(r->handle), "rule", rule_text(r),
+						     "action", action_name(r->action), "runtime",
+						     (int)r->runtime, "comment", r->comment));
+	}
+	return out;
+}
+
+static json_t *list_sets(const struct ruleset *rs)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < rs->n_sets; i++) {
+		const struct named_set *s = rs->sets[i];
+
+		json_array_append_new(out,
+				      json_pack("{s:s,s:o,s:o,s:o,s:s?,s:b}", "name", s->name,
+						"prefixes4", number(s->addrs.n4), "prefixes6",
+						number(s->addrs.n6), "ports", number(s->ports.n),
+						"file", s->file, "modified", (int)s->modified));
+	}
+	return out;
+}
+
+json_t *report_list(const struct daemon *d)
+{
+	const struct ruleset *rs = d->live.rs;
+	_strbuf_ struct strbuf b = {};
+
+	ruleset_print(rs, true, &b);
+	if (b.err)
+		return NULL;
+	return json_pack("{s:o,s:o,s:o,s:o}", "text", text(b.s ? b.s : ""), "mark",
+			 number(rs->mark), "rules", list_rules(rs), "sets", list_sets(rs));
+}
+
+/* --- stats --- */
+
+static json_t *count(struct ctb_count c)
+{
+	return json_pack("{s:o,s:o}", "packets", number(c.packets), "bytes", number(c.bytes));
+}
+
+static json_t *side(const struct ctb_rule_counters *c)
+{
+	return json_pack("{s:o,s:o,s:o}", "original", count(c->dir[CTB_DIR_ORIG]), "reply",
+			 count(c->dir[CTB_DIR_REPLY]), "icmp_error", count(c->dir[CTB_DIR_ERROR]));
+}
+
+static json_t *list_reasons(const struct ctb_count *c)
+{
+	static const struct {
+		const char *name, *text;
+	} reasons[] = {
+#define X(id, name, text) [CTB_R_##id] = { name, text },
+		CTB_REASONS(X)
+#undef X
+	};
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < CTB_R_MAX; i++)
+		json_array_append_new(out,
+				      json_pack("{s:s,s:s,s:o,s:o}", "name", reasons[i].name,
+						"text", reasons[i].text, "packets",
+						number(c[i].packets), "bytes", number(c[i].bytes)));
+	return out;
+}
+
+/* A rule's handle to its slot, to find where nft's counters belong. */
+struct by_handle {
+	__u32 handle, slot;
+};
+
+static int cmp_handle(const void *a, const void *b)
+{
+	__u32 x = ((const struct by_handle *)a)->handle, y = ((const struct by_handle *)b)->handle;
+
+	return x < y ? -1 : x > y;
+}
+
+/* nft's counters by slot, like the data plane's own. out has CTB_MAX_RULES elements, zeroed. */
+static int read_output(const struct ruleset *rs, struct ctb_rule_counters *out)
+{
+	_free_ struct by_handle *index = calloc(rs->n_rules + 1, sizeof(*index));
+	_free_ struct nft_counter *counters = NULL;
+	size_t n;
+	int err;
+
+	if (!index)
+		return -ENOMEM;
+	err = nft_counters(&counters, &n);
+	if (err)
+		return err;
+	for (size_t i = 0; i < rs->n_rules; i++)
+		index[i] = (struct by_handle){ rs->rules[i].handle, rs->rules[i].slot };
+	index[rs->n_rules] = (struct by_handle){ 0, CTB_SLOT_FAILSAFE };
+	qsort(index, rs->n_rules + 1, sizeof(*index), cmp_handle);
+	for (size_t i = 0; i < n; i++) {
+		struct by_handle key = { .handle = counters[i].handle };
+		const struct by_handle *at = bsearch(&key, index, rs->n_rules + 1, sizeof(*index),
+						     cmp_handle);
+
+		if (!at || counters[i].dir >= CTB_DIR_MAX)
+			continue;
+		out[at->slot].dir[counters[i].dir].packets += counters[i].count.packets;
+		out[at->slot].dir[counters[i].dir].bytes += counters[i].count.bytes;
+	}
+	return 0;
+}
+
+static json_t *list_counters(const struct ruleset *rs, const struct ctb_rule_counters *receive,
+			     const struct ctb_rule_counters *output)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		const struct rule *r = &rs->rules[i];
+
+		json_array_append_new(
+			out, json_pack("{s:o,s:o,s:s,s:o,s:o}", "handle", number(r->handle), "rule",
+				       rule_text(r), "action", action_name(r->action), "receive",
+				       side(&receive[r->slot]), "output", side(&output[r->slot])));
+	}
+	return out;
+}
+
+json_t *report_stats(const struct daemon *d)
+{
+	_free_ struct ctb_rule_counters *receive = calloc(CTB_MAX_RULES, sizeof(*receive));
+	_free_ struct ctb_rule_counters *output = calloc(CTB_MAX_RULES, sizeof(*output));
+	struct ctb_count reasons[CTB_R_MAX] = {};
+	json_t *root, *failsafe;
+	int err;
+
+	if (!receive || !output || datapath_read_rules(d->dp, receive) ||
+	    datapath_read_reasons(d->dp, reasons))
+		return NULL;
+	err = read_output(d->live.rs, output);
+	failsafe = json_pack("{s:o,s:o}", "receive", side(&receive[CTB_SLOT_FAILSAFE]), "output",
+			     side(&output[CTB_SLOT_FAILSAFE]));
+	root = json_pack("{s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
+			 list_counters(d->live.rs, receive, output), "failsafe", failsafe,
+			 "reasons", list_reasons(reasons));
+	if (root && err)
+		json_object_set_new(root, "output_error", json_string(strerror(-err)));
+	return root;
+}
+
+/* --- status --- */
+
+static size_t inline_prefixes(const struct addr_match *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		n += m->items[i].kind == ADDR_PREFIX4 || m->items[i].kind == ADDR_PREFIX6;
+	return n;
+}
+
+json_t *report_sizes(const struct live *l)
+{
+	static const char *const fields[] = {
+#define X(id, name) [CTB_F_##id] = #name,
+		CTB_FIELDS(X)
+#undef X
+	};
+	const struct ruleset *rs = l->rs;
+	json_t *classes = json_object();
+	size_t prefixes = 0;
+
+	for (size_t i = 0; i < rs->n_sets; i++)
+		prefixes += rs->sets[i]->addrs.n4 + rs->sets[i]->addrs.n6;
+	for (size_t i = 0; i < rs->n_rules; i++)
+		prefixes += inline_prefixes(&rs->rules[i].saddr) +
+			    inline_prefixes(&rs->rules[i].daddr);
+	for (size_t f = 0; f < CTB_F_MAX; f++) {
+		if (l->compiled.config.fields & 1U << f)
+			json_object_set_new(classes, fields[f], number(l->compiled.bits[f].rows));
+	}
+	return json_pack("{s:o,s:o,s:o,s:o,s:o}", "rules", number(rs->n_rules), "entries",
+			 number(l->entries.n), "sets", number(rs->n_sets), "prefixes",
+			 number(prefixes), "classes", classes);
+}
+
+static json_t *list_interfaces(const struct attachment *a, size_t n)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(out, json_pack("{s:i,s:o,s:s,s:o,s:b}", "ifindex",
+						     a[i].ifindex, "name", text(a[i].name), "mode",
+						     attach_mode_name(a[i].mode), "why",
+						     text(a[i].why), "failed", (int)a[i].failed));
+	return out;
+}
+
+static _printf_(2, 3) void warn(json_t *list, const char *fmt, ...)
+{
+	_free_ char *s = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	if (s)
+		json_array_append_new(list, text(s));
+}
+
+static json_t *list_warnings(const struct daemon *d, const struct attachment *a, size_t n,
+			     bool table, double percent)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (a[i].failed)
+			warn(out, "%s: not attached: %s", a[i].name, a[i].why);
+	}
+	if (!table)
+		warn(out, "table inet ctbypass is missing: nothing is bypassed");
+	if (d->restored)
+		warn(out,
+		     "table inet ctbypass was removed by somebody %u times and put back (does a "
+		     "script run `nft flush ruleset`?)",
+		     d->restored);
+	if (percent >= NEARLY_FULL)
+		warn(out, "the conntrack table is %.0f %% full", percent);
+	if (d->swept.nat)
+		warn(out,
+		     "%llu flows with NAT are bypassed and will break; exempt them with a `track` "
+		     "rule",
+		     (unsigned long long)d->swept.nat);
+	if (d->host_trouble)
+		warn(out, "changes of interfaces or addresses could not be followed: %s",
+		     d->host_trouble);
+	if (d->rule_warnings)
+		warn(out, "%s", d->rule_warnings);
+	return out;
+}
+
+json_t *report_status(const struct daemon *d)
+{
+	size_t n;
+	const struct attachment *a = datapath_attachments(d->dp, &n);
+	__u64 used = 0, max = 0;
+	bool has_ct = !conntrack_usage(&used, &max);
+	double percent = has_ct && max ? 100.0 * (double)used / (double)max : 0;
+	bool table = nft_present() == 1;
+	json_t *ct = has_ct ? json_pack("{s:o,s:o,s:f}", "count", number(used), "max", number(max),
+					"percent", percent)
+			    : json_null();
+	json_t *sizes = report_sizes(&d->live);
+	json_t *root = json_pack(
+		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i},s:o,s:o}",
+		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
+		number((now_ms() - d->started) / 1000), "config", text(d->opt.config), "pindir",
+		text(d->opt.pindir), "hand_over", "method", "mark", "mark",
+		number(d->live.rs->mark), "text", "tc marks, nft untracks", "generation",
+		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
+		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
+		(int)table, "restored", (int)d->restored, "conntrack", ct, "warnings",
+		list_warnings(d, a, n, table, percent));
+
+	if (root && (!sizes || json_object_update(root, sizes))) {
+		json_decref(root);
+		root = NULL;
+	}
+	json_decref(sizes);
+	return root;
+}
