@@ -236,6 +236,68 @@ int nft_counters(struct nft_counter **out, size_t *n)
 
 /* --- adopting --- */
 
+/* meta mark & MASK != 0 notrack meta mark set meta mark & ~MASK, as the kernel has it. */
+static const char *const mark_rule[] = { "meta", "bitwise", "cmp", "notrack",
+					 "meta", "bitwise", "meta" };
+
+struct mark_rule {
+	size_t n_rules, n_exprs;
+	__u32 masks[ARRAY_SIZE(mark_rule)];
+	bool other;
+};
+
+static int expr_attr(const struct nlattr *attr, void *data)
+{
+	struct attrs e = {}, d = {}, v = {};
+	struct mark_rule *m = data;
+	size_t i = m->n_exprs++;
+
+	if (mnl_attr_get_type(attr) != NFTA_LIST_ELEM)
+		return MNL_CB_OK;
+	mnl_attr_parse_nested(attr, attr_store, &e);
+	if (i >= ARRAY_SIZE(mark_rule) || strcmp(attr_string(&e, NFTA_EXPR_NAME), mark_rule[i])) {
+		m->other = true;
+		return MNL_CB_OK;
+	}
+	if (strcmp(mark_rule[i], "bitwise") || !e.a[NFTA_EXPR_DATA])
+		return MNL_CB_OK;
+	mnl_attr_parse_nested(e.a[NFTA_EXPR_DATA], attr_store, &d);
+	if (!d.a[NFTA_BITWISE_MASK])
+		return MNL_CB_OK;
+	mnl_attr_parse_nested(d.a[NFTA_BITWISE_MASK], attr_store, &v);
+	if (v.a[NFTA_DATA_VALUE] && mnl_attr_get_payload_len(v.a[NFTA_DATA_VALUE]) == sizeof(__u32))
+		m->masks[i] = mnl_attr_get_u32(v.a[NFTA_DATA_VALUE]);
+	return MNL_CB_OK;
+}
+
+static int mark_message(const struct nlmsghdr *nlh, void *data)
+{
+	struct mark_rule *m = data;
+	struct attrs t;
+
+	if (!ours(nlh, &t))
+		return MNL_CB_OK;
+	m->n_rules++;
+	if (t.a[NFTA_RULE_EXPRESSIONS])
+		mnl_attr_parse_nested(t.a[NFTA_RULE_EXPRESSIONS], expr_attr, m);
+	return MNL_CB_OK;
+}
+
+/* The mask that prerouting handles, 0 if it does not do just that; or -errno. */
+static int adopt_mark(struct query *q, __u32 *mark)
+{
+	struct mark_rule m = {};
+	int err;
+
+	query_start(q, NFT_MSG_GETRULE, NLM_F_DUMP);
+	mnl_attr_put_strz(q->nlh, NFTA_RULE_CHAIN, "prerouting");
+	err = query_run(q, mark_message, &m);
+	if (!err && m.n_rules == 1 && !m.other && m.n_exprs == ARRAY_SIZE(mark_rule) &&
+	    m.masks[1] == ~m.masks[5])
+		*mark = m.masks[1];
+	return err;
+}
+
 struct adoption {
 	struct nft_state *s;
 	size_t base, numbered;
@@ -355,6 +417,8 @@ static int adopt(struct nft_state **out)
 		if (!err)
 			err = a.err;
 	}
+	if (!err && a.there)
+		err = adopt_mark(&q, &a.s->mark);
 	if (err || !a.there) {
 		nft_state_free(a.s);
 		return err;

@@ -21,6 +21,16 @@
 #define LOCAL_ERRORS4 "3, 4, 5, 11, 12"
 #define LOCAL_ERRORS6 "1, 2, 3, 4"
 
+__u32 nft_state_generation(const struct nft_state *s)
+{
+	return s ? s->generation : 0;
+}
+
+__u32 nft_state_mark(const struct nft_state *s)
+{
+	return s ? s->mark : 0;
+}
+
 void nft_state_free(struct nft_state *s)
 {
 	if (!s)
@@ -251,15 +261,15 @@ static void add_new(const struct render *r, const struct nft_state *old,
 		if (!has_set(old, r->sets[i].name))
 			nset_render(&r->sets[i], s);
 	}
-	if (mark) {
-		strbuf_addf(
-			s,
-			"chain prerouting {\n"
-			"type filter hook prerouting priority raw; policy accept;\n"
-			"meta mark & 0x%08x == 0x%08x notrack meta mark set meta mark & 0x%08x\n"
-			"}\n",
-			new->mark, new->mark, ~new->mark);
-	}
+	/* Any bit of a mask counts: there are two while the daemon changes from one to the other.
+	 */
+	if (mark)
+		strbuf_addf(s,
+			    "chain prerouting {\n"
+			    "type filter hook prerouting priority raw; policy accept;\n"
+			    "meta mark & 0x%08x != 0 notrack meta mark set meta mark & 0x%08x\n"
+			    "}\n",
+			    new->mark, ~new->mark);
 	if (rules) {
 		add_text(s, &r->chains, new->generation);
 		strbuf_addf(s, "chain output {\n"
@@ -274,7 +284,7 @@ static void write_script(const struct render *r, const struct nft_state *before,
 			 struct nft_state *after, struct strbuf *s)
 {
 	const struct nft_state *old = before && !before->foreign ? before : NULL;
-	bool mark = !old || !old->exact || old->mark != after->mark;
+	bool mark = !old || old->mark != after->mark;
 	bool rules = !old || !old->exact || old->hash != after->hash;
 
 	if (old && !rules)

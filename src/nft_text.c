@@ -301,11 +301,13 @@ enum outcome {
 	OUT_NOTRACK,
 	OUT_TRACK,
 	OUT_SUB,
-	OUT_MAX
+	OUT_JOINED
 };
 
 static enum outcome outcome(const struct part *p)
 {
+	if (p->joined)
+		return OUT_JOINED;
 	return !p->final ? OUT_SUB : p->final->track ? OUT_TRACK : OUT_NOTRACK;
 }
 
@@ -334,24 +336,62 @@ static bool expand_ports(const struct node *n)
 }
 
 static int chain_of(struct tree *t, struct node *n, __u32 *chain);
+static int node_render(struct tree *t, struct node *n, const char *pre, const char *verb,
+		       struct strbuf *b);
 
-static int element(struct tree *t, const struct node *n, const struct part *p, struct iv iv,
-		   const char *verb, size_t *count, struct strbuf *b)
+/* The next interval of one outcome, with neighbours that lead to the same. */
+static bool next_run(const struct node *n, enum fam fam, enum outcome what, size_t *i,
+		     const struct part **part, struct iv *iv)
+{
+	for (; *i < n->n_parts; (*i)++) {
+		const struct part *p = &n->parts[*i];
+
+		if (p->fam != fam || outcome(p) != what)
+			continue;
+		*part = p;
+		*iv = p->iv;
+		for ((*i)++; *i < n->n_parts; (*i)++) {
+			const struct part *next = &n->parts[*i];
+
+			if (!same_target(p, next) || next->iv.lo != iv->hi + 1)
+				break;
+			iv->hi = next->iv.hi;
+		}
+		return true;
+	}
+	return false;
+}
+
+static int target_text(struct tree *t, const struct part *p, const char *verb, struct strbuf *b)
 {
 	char name[24];
 	__u32 chain;
 	int err;
 
-	strbuf_add(b, ", ", (*count)++ ? 2 : 0);
-	iv_text(b, t->plane, n->field, p->fam, iv);
 	if (p->final) {
 		counter_name(p->final->handle, p->final->dir, name);
-		strbuf_addf(b, " : \"%s\"", name);
+		strbuf_addf(b, "\"%s\"", name);
 		return 0;
 	}
 	err = chain_of(t, p->sub, &chain);
 	if (!err)
-		strbuf_addf(b, " : %s g" GEN_MARK "_%u", verb, chain);
+		strbuf_addf(b, "%s g" GEN_MARK "_%u", verb, chain);
+	return err;
+}
+
+/* One interval: no map. */
+static int run_render(struct tree *t, const struct node *n, const struct part *p, struct iv iv,
+		      const char *pre, const char *verb, struct strbuf *b)
+{
+	int err;
+
+	strbuf_addf(b, "%s%s ", pre, field_expr(t->plane, n->field, p->fam));
+	iv_text(b, t->plane, n->field, p->fam, iv);
+	strbuf_addf(b, p->final ? " counter name " : " ");
+	err = target_text(t, p, verb, b);
+	if (p->final)
+		strbuf_addf(b, " %s", verdict_text(p->final->track));
+	strbuf_addf(b, "\n");
 	return err;
 }
 
@@ -359,32 +399,151 @@ static int map_render(struct tree *t, const struct node *n, enum fam fam, enum o
 		      const char *pre, const char *verb, struct strbuf *b)
 {
 	bool expand = expand_ports(n);
-	size_t count = 0;
+	size_t i = 0, count = 0;
+	const struct part *p;
+	struct iv iv, one;
 	int err = 0;
 
-	for (size_t i = 0; !err && i < n->n_parts; i++) {
-		const struct part *p = &n->parts[i];
-		struct iv iv = p->iv;
-
-		if (p->fam != fam || outcome(p) != what)
-			continue;
-		while (i + 1 < n->n_parts && same_target(p, &n->parts[i + 1]) &&
-		       n->parts[i + 1].iv.lo == iv.hi + 1)
-			iv.hi = n->parts[++i].iv.hi;
-		if (!count)
-			strbuf_addf(b,
-				    what == OUT_SUB ? "%s%s vmap { " : "%scounter name %s map { ",
-				    pre, field_expr(t->plane, n->field, fam));
-		if (!expand) {
-			err = element(t, n, p, iv, verb, &count, b);
-			continue;
-		}
-		for (u128 v = iv.lo; !err && v <= iv.hi; v++)
-			err = element(t, n, p, (struct iv){ v, v }, verb, &count, b);
+	while (next_run(n, fam, what, &i, &p, &iv)) {
+		one = iv;
+		count++;
 	}
-	if (count)
-		strbuf_addf(b, " } %s\n", what == OUT_SUB ? "" : verdict_text(what == OUT_TRACK));
+	if (!count)
+		return 0;
+	if (count == 1) {
+		i = 0;
+		next_run(n, fam, what, &i, &p, &iv);
+		return run_render(t, n, p, one, pre, verb, b);
+	}
+	strbuf_addf(b, what == OUT_SUB ? "%s%s vmap { " : "%scounter name %s map { ", pre,
+		    field_expr(t->plane, n->field, fam));
+	for (i = count = 0; !err && next_run(n, fam, what, &i, &p, &iv);) {
+		u128 last = expand ? iv.hi : iv.lo;
+
+		for (u128 v = iv.lo; !err && v <= last; v++) {
+			strbuf_add(b, ", ", count++ ? 2 : 0);
+			iv_text(b, t->plane, n->field, fam, expand ? (struct iv){ v, v } : iv);
+			strbuf_add(b, " : ", 3);
+			err = target_text(t, p, verb, b);
+		}
+	}
+	strbuf_addf(b, " } %s\n", what == OUT_SUB ? "" : verdict_text(what == OUT_TRACK));
 	return err;
+}
+
+/* --- a port and an address in one key --- */
+
+struct joined {
+	struct strbuf ports;	/* elements of a set of ports */
+	struct strbuf port_map; /* ports and counters */
+	struct strbuf pairs;	/* ports and addresses */
+	struct strbuf pair_map; /* and counters */
+	size_t n_ports, n_pairs;
+};
+
+static void joined_free(struct joined *j)
+{
+	strbuf_free(&j->ports);
+	strbuf_free(&j->port_map);
+	strbuf_free(&j->pairs);
+	strbuf_free(&j->pair_map);
+}
+
+static void joined_port(const struct tree *t, const struct node *n, struct iv iv, const char *name,
+			struct joined *j)
+{
+	const char *sep = j->n_ports++ ? ", " : "";
+
+	strbuf_addf(&j->ports, "%s", sep);
+	iv_text(&j->ports, t->plane, n->field, FAM_4, iv);
+	strbuf_addf(&j->port_map, "%s", sep);
+	iv_text(&j->port_map, t->plane, n->field, FAM_4, iv);
+	strbuf_addf(&j->port_map, " : \"%s\"", name);
+}
+
+static void joined_collect(const struct tree *t, const struct node *n, enum field addr,
+			   enum fam fam, bool track, struct joined *j)
+{
+	bool expand = expand_ports(n);
+	char name[24];
+
+	for (size_t i = 0; i < n->n_parts; i++) {
+		const struct part *p = &n->parts[i];
+		size_t before = j->n_pairs;
+
+		if (!p->joined || p->sub->field != addr)
+			continue;
+		for (size_t k = 0; k < p->sub->n_parts; k++) {
+			const struct part *a = &p->sub->parts[k];
+			const char *sep = j->n_pairs ? ", " : "";
+			size_t at = j->pairs.len + strlen(sep);
+
+			if (a->fam != fam || a->final->track != track)
+				continue;
+			j->n_pairs++;
+			strbuf_addf(&j->pairs, "%s", sep);
+			iv_text(&j->pairs, t->plane, n->field, fam, p->iv);
+			strbuf_add(&j->pairs, " . ", 3);
+			iv_text(&j->pairs, t->plane, addr, fam, a->iv);
+			counter_name(a->final->handle, a->final->dir, name);
+			if (!j->pairs.err)
+				strbuf_addf(&j->pair_map, "%s%s : \"%s\"", sep, j->pairs.s + at,
+					    name);
+		}
+		if (j->n_pairs == before)
+			continue;
+		for (u128 v = p->iv.lo; expand && v <= p->iv.hi; v++)
+			joined_port(t, n, (struct iv){ v, v }, name, j);
+		if (!expand)
+			joined_port(t, n, p->iv, name, j);
+	}
+}
+
+/*
+ * Ports whose subtrees only look up an address. In a plain packet one map has both in its key;
+ * the ports alone come before that, as a set that is much cheaper to ask and ends the matter for
+ * most packets. nft 1.0.6 cannot concatenate raw payload in an object map, only in a set: for a
+ * quoted packet that set is the condition, and the port tells the counter.
+ */
+static int joined_render(const struct tree *t, const struct node *n, enum field addr, enum fam fam,
+			 bool track, const char *pre, struct strbuf *b)
+{
+	_cleanup_(joined_free) struct joined j = {};
+	const char *port = field_expr(t->plane, n->field, fam);
+
+	joined_collect(t, n, addr, fam, track, &j);
+	if (!j.n_pairs)
+		return 0;
+	if (j.ports.err || j.port_map.err || j.pairs.err || j.pair_map.err)
+		return -ENOMEM;
+	if (t->plane == PLANE_OUT)
+		strbuf_addf(b, "%s%s { %s } counter name %s . %s map { %s } %s\n", pre, port,
+			    j.ports.s, port, field_expr(t->plane, addr, fam), j.pair_map.s,
+			    verdict_text(track));
+	else
+		strbuf_addf(b, "%s%s . %s { %s } counter name %s map { %s } %s\n", pre, port,
+			    field_expr(t->plane, addr, fam), j.pairs.s, port, j.port_map.s,
+			    verdict_text(track));
+	return b->err;
+}
+
+static int branch_render(struct tree *t, struct node *n, const char *pre, const char *verb,
+			 struct strbuf *b)
+{
+	int err = 0;
+
+	for (enum fam f = FAM_4; !err && f <= FAM_ANY; f++) {
+		for (enum outcome o = OUT_NOTRACK; !err && o <= OUT_SUB; o++)
+			err = map_render(t, n, f, o, pre, verb, b);
+	}
+	for (enum fam f = FAM_4; !err && f <= FAM_6; f++) {
+		for (enum field a = F_SRC; !err && a <= F_DST; a++) {
+			err = joined_render(t, n, a, f, false, pre, b);
+			if (!err)
+				err = joined_render(t, n, a, f, true, pre, b);
+		}
+	}
+	return err || !n->child ? err : node_render(t, n->child, pre, verb, b);
 }
 
 /*
@@ -402,13 +561,7 @@ static int node_render(struct tree *t, struct node *n, const char *pre, const ch
 	case NODE_LEAF:
 		return leaf_render(t, n, pre, b);
 	case NODE_BRANCH:
-		for (enum fam f = FAM_4; !err && f <= FAM_ANY; f++) {
-			for (enum outcome o = OUT_NOTRACK; !err && o < OUT_MAX; o++)
-				err = map_render(t, n, f, o, pre, verb, b);
-		}
-		if (!err && n->child)
-			err = node_render(t, n->child, pre, verb, b);
-		return err;
+		return branch_render(t, n, pre, verb, b);
 	case NODE_COND:
 		strbuf_addf(&longer, "%s", pre);
 		err = condition(t, n->field, n->fam, n->iv, &longer);

@@ -275,6 +275,53 @@ static struct node *new_node(struct tree *t, const struct node *like)
 	return n;
 }
 
+/*
+ * Does the subtree look up one address and nothing else? In a quoted packet also always for the
+ * same rule: see joined_render().
+ */
+static bool only_address(const struct tree *t, const struct node *n)
+{
+	const struct cand *first;
+
+	if (n->kind != NODE_BRANCH || n->child || !n->n_parts || n->n_parts > JOIN_INTERVALS_MAX ||
+	    (n->field != F_SRC && n->field != F_DST))
+		return false;
+	first = n->parts[0].final;
+	for (size_t i = 0; i < n->n_parts; i++) {
+		const struct cand *c = n->parts[i].final;
+
+		if (!c || (t->plane != PLANE_OUT && c->handle != first->handle))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Many rules with a port and an address each would become as many chains of one rule, which is
+ * what takes longest to load.
+ */
+static void join_parts(struct tree *t, struct node *n)
+{
+	if (n->field != F_SPORT && n->field != F_DPORT)
+		return;
+	for (enum field f = F_SRC; f <= F_DST; f++) {
+		size_t count = 0;
+
+		for (int mark = 0; mark < 2; mark++) {
+			for (size_t i = 0; i < n->n_parts; i++) {
+				struct part *p = &n->parts[i];
+
+				if (!p->sub || !only_address(t, p->sub) || p->sub->field != f)
+					continue;
+				if (mark)
+					p->joined = count >= JOIN_PARTS_MIN;
+				else
+					count++;
+			}
+		}
+	}
+}
+
 static int branch(struct tree *t, struct node *n, const struct cut *c)
 {
 	n->kind = NODE_BRANCH;
@@ -302,7 +349,33 @@ static int branch(struct tree *t, struct node *n, const struct cut *c)
 		if (!n->child)
 			return -ENOMEM;
 	}
+	join_parts(t, n);
 	return 0;
+}
+
+/* A single candidate of which only an address is open: in a form that can be joined. */
+static int build_single(struct tree *t, struct node *n)
+{
+	const struct cand *cand = &t->c[n->list.v[0]];
+	int err = 0;
+
+	for (enum field f = F_SRC; f <= F_DST; f++) {
+		struct cut c = { .t = t,
+				 .field = f,
+				 .mask = n->mask | F_BIT(f),
+				 .fam = n->fam,
+				 .limit = JOIN_INTERVALS_MAX };
+
+		if (n->mask & F_BIT(f) || !cand->addr[f - F_SRC] || cand->addr[f - F_SRC]->hard ||
+		    cand_open(cand, c.mask, n->fam))
+			continue;
+		err = cut_field(&c, &n->list);
+		if (!err)
+			err = branch(t, n, &c);
+		cut_clean(&c);
+		break;
+	}
+	return err == -E2BIG ? 0 : err;
 }
 
 /* Protocols come first: ports mean nothing without one. */
@@ -502,7 +575,7 @@ static struct node *build(struct tree *t, struct list l, unsigned int mask, enum
 		open = open || cand_open(c, mask, fam);
 	}
 	if (l.n < 2 || !open)
-		return n;
+		return open && build_single(t, n) ? NULL : n;
 	if (proto && !(mask & F_BIT(F_PROTO))) {
 		err = build_proto(t, n);
 	} else {

@@ -38,6 +38,8 @@ enum field {
 #define F_BIT(f) (1U << (f))
 
 #define BRANCH_INTERVALS_MAX 256  /* an address match with more stays a condition: a named set */
+#define JOIN_INTERVALS_MAX   16	  /* of an address in a map with concatenated keys */
+#define JOIN_PARTS_MIN	     4	  /* fewer do not need such a map */
 #define INLINE_ELEMENTS_MAX  16	  /* more elements in a condition: a named set */
 #define EXPAND_PORTS_MAX     1024 /* ranges of a map in all, to make it a hash and not a tree */
 
@@ -122,9 +124,9 @@ struct render {
 /* What is loaded. */
 struct nft_state {
 	bool foreign; /* something of that name, but not by us: replace it whole */
-	bool exact;   /* mark and hash are known (not so after nft_adopt) */
-	__u32 mark;
-	__u64 hash; /* of chains and rules, generation left out */
+	__u32 mark;   /* 0: the rule in prerouting is not what it should be */
+	bool exact;   /* hash is known (not so after nft_adopt) */
+	__u64 hash;   /* of chains and rules, generation left out */
 	__u32 generation, n_chains;
 	unsigned int error_chains;
 	char (*sets)[NSET_NAME]; /* sorted */
@@ -166,6 +168,7 @@ struct part {
 	struct list list;	  /* never empty; only the last one can be final */
 	const struct cand *final; /* decided: this one */
 	struct node *sub;	  /* else: go on here */
+	bool joined;		  /* sub only looks up an address: one map for both fields */
 };
 
 struct node {

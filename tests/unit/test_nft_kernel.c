@@ -3,7 +3,6 @@
  * The rendered table in the kernel: each test in a network namespace of its own, real packets
  * from raw sockets, the verdict read from a table behind conntrack. Needs root.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
