@@ -179,7 +179,8 @@ static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride,
 static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32 ifindex,
 						  int *reason)
 {
-	struct ctb_classes c;
+	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
+	struct ctb_classes c = {};
 	struct ctb_entry *best = NULL;
 	__u32 best_prio = CTB_NO_ENTRY, key;
 

@@ -47,12 +47,11 @@ struct ctb_pkt {
 	__u32 bytes; /* length by the IP header, what is counted */
 	__u32 l3;    /* offset of the IP header */
 	__u16 sport, dport; /* 0 for protocols without ports */
-	__u16 vid;   /* outermost VLAN id, 0: untagged or priority-tagged */
+	__u16 vid;   /* outermost VLAN id that is not 0; 0: untagged or only priority-tagged */
 	__u8 proto;  /* behind the extension headers */
 	__u8 v6;     /* 1: IPv6 */
 	__u8 quoted; /* 1: the fields above describe the packet that an ICMP error quotes */
 	__u8 first_fragment; /* 1: more fragments follow */
-	__u8 tagged; /* a VLAN tag with a vid other than 0 was seen */
 };
 
 static __always_inline int has_ports(__u8 proto)
@@ -150,23 +149,28 @@ __noinline int skip_ext_headers(CTB_CTX *ctx, __u32 start, __u32 limit, __u32 ne
 /*
  * The packet inside an ICMP error, at off, of the same family as the error. Such quotes are cut
  * anywhere behind the IP header, so lengths are not checked against it; ports need four bytes.
+ * What lies behind the end of the error itself is padding and no part of the quote.
  * Returns CTB_PARSED with addresses, protocol and ports of *p replaced, or CTB_R_BAD_QUOTE.
  */
 __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
+	__u32 end;
 	__u8 proto;
 	void *q;
 
 	if (!p)
 		return CTB_R_INTERNAL;
+	end = p->l3 + p->bytes;
 	off &= 0x7fff;
 	q = data + off;
 	if (!p->v6) {
 		struct iphdr *ip = q;
 
-		if ((void *)(ip + 1) > data_end || ip->version != 4 || ip->ihl < 5)
+		if ((void *)(ip + 1) > data_end || off + sizeof(*ip) > end)
+			return CTB_R_BAD_QUOTE;
+		if (ip->version != 4 || ip->ihl < 5 || off + ip->ihl * 4 > end)
 			return CTB_R_BAD_QUOTE;
 		if (ip->frag_off & bpf_htons(0x1fff))
 			return CTB_R_BAD_QUOTE;
@@ -177,7 +181,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	} else {
 		struct ipv6hdr *ip6 = q;
 
-		if ((void *)(ip6 + 1) > data_end || ip6->version != 6)
+		if ((void *)(ip6 + 1) > data_end || off + sizeof(*ip6) > end || ip6->version != 6)
 			return CTB_R_BAD_QUOTE;
 		p->src_hi = be64_at(&ip6->saddr);
 		p->src_lo = be64_at((void *)&ip6->saddr + 8);
@@ -186,7 +190,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 		proto = ip6->nexthdr;
 		off += sizeof(*ip6);
 		if (is_ext_header(proto)) {
-			int r = skip_ext_headers(ctx, off, 0xffff, proto);
+			int r = skip_ext_headers(ctx, off, end - off, proto);
 
 			if (r < 0)
 				return CTB_R_BAD_QUOTE;
@@ -201,7 +205,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	if (has_ports(proto)) {
 		__u8 *l4 = data + off;
 
-		if ((void *)(l4 + 4) > data_end)
+		if ((void *)(l4 + 4) > data_end || off + 4 > end)
 			return CTB_R_BAD_QUOTE;
 		p->sport = l4[0] << 8 | l4[1];
 		p->dport = l4[2] << 8 | l4[3];
@@ -367,10 +371,8 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 		ethertype = eth->h_proto;
 		l3 = ETH_HLEN_;
 	}
-	if (tag_present) {
+	if (tag_present)
 		p->vid = tci & 0xfff;
-		p->tagged = p->vid != 0;
-	}
 	if (l2 && (ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD))) {
 		int tags = !!tag_present;
 
@@ -387,10 +389,9 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 				return CTB_R_NOT_IP;
 			if ((void *)(tag + 2) > data_end)
 				return CTB_R_BAD_LINK;
-			if (!tags)
+			/* The kernel takes priority tags (vid 0) off and looks at the next. */
+			if (!p->vid)
 				p->vid = bpf_ntohs(tag[0]) & 0xfff;
-			if (bpf_ntohs(tag[0]) & 0xfff)
-				p->tagged = 1;
 			ethertype = tag[1];
 			l3 += VLAN_HLEN_;
 			tags++;

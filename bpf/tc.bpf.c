@@ -43,13 +43,15 @@ __noinline int parse_full(struct __sk_buff *skb, int l2, struct ctb_pkt *out)
 	return r;
 }
 
-static __always_inline int count_reason(struct __sk_buff *skb, __u32 reason)
+/* Where no good IP header says how long the packet is, all of the frame is counted. */
+static __always_inline int count_reason(struct __sk_buff *skb, const struct ctb_pkt *p,
+					__u32 reason)
 {
 	struct ctb_count *c = bpf_map_lookup_elem(&reasons, &reason);
 
 	if (c) {
 		c->packets++;
-		c->bytes += skb->len;
+		c->bytes += p->bytes ? p->bytes : skb->len;
 	}
 	return TC_ACT_UNSPEC;
 }
@@ -69,22 +71,22 @@ static __always_inline int ingress(struct __sk_buff *skb, int l2)
 	r = parse_skb(skb, l2, CTB_FAST, &p);
 	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
 		r = parse_full(skb, l2, &p);
-	if (p.tagged) {
-		if (cfg.vlan_devices && p.vid) {
+	if (p.vid) {
+		if (cfg.vlan_devices) {
 			struct ctb_vlan_key k = { .parent = skb->ifindex, .vid = p.vid };
 
 			if (bpf_map_lookup_elem(&vlan_devices, &k))
-				return count_reason(skb, CTB_R_VLAN_DEVICE);
+				return count_reason(skb, &p, CTB_R_VLAN_DEVICE);
 		}
 	} else if (skb->pkt_type == PACKET_OTHERHOST) {
-		return count_reason(skb, CTB_R_OTHER_HOST);
+		return count_reason(skb, &p, CTB_R_OTHER_HOST);
 	}
 	if (r != CTB_PARSED)
-		return count_reason(skb, r);
+		return count_reason(skb, &p, r);
 
 	e = classify(&p, skb->ifindex, &r);
 	if (!e)
-		return count_reason(skb, r);
+		return count_reason(skb, &p, r);
 
 	slot = e->slot;
 	dir = p.quoted ? CTB_DIR_ERROR : e->dir;
