@@ -87,9 +87,8 @@ static void add_left_out(struct diag *d)
 	strbuf_addf(&d->text, "\n");
 }
 
-static _printf_(6, 0) void add_message(struct diag *d, bool error, struct pos pos,
-				       const char *line, const char *expected, const char *fmt,
-				       va_list ap)
+static _printf_(6, 0) void add_message(struct diag *d, bool error, struct pos pos, const char *line,
+				       const char *expected, const char *fmt, va_list ap)
 {
 	unsigned int *count = error ? &d->errors : &d->warnings;
 	_free_ char *message = NULL;
