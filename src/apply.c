@@ -114,6 +114,7 @@ static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 	int err;
 
 	if (plan->script.len) {
+		d->own_nft = true;
 		err = nft_run(plan->script.s, false, &words);
 		if (err)
 			return fail(error, err, "nft refused the new table: %s",
@@ -401,8 +402,20 @@ int apply_restore_nft(struct daemon *d, char **error)
 	nft_state_free(d->nft);
 	d->nft = NULL;
 	/* Half of it may be left, without a chain that we need. */
+	d->own_nft = true;
 	err = nft_remove(&words);
 	if (err)
 		return fail(error, err, "%s", words ? words : strerror(-err));
+	return refresh_nft(d, error);
+}
+
+int apply_repair_nft(struct daemon *d, char **error)
+{
+	struct nft_state *found = NULL;
+
+	if (nft_adopt(&found))
+		return apply_restore_nft(d, error);
+	nft_state_free(d->nft);
+	d->nft = found;
 	return refresh_nft(d, error);
 }

@@ -146,13 +146,15 @@ int client_command(const char *path, json_t *request, json_t **reply)
 	if (text)
 		complain("ctbypass: warning: ", text);
 	if (!json_is_true(json_object_get(root, "ok"))) {
-		text = json_string_value(json_object_get(root, "error"));
-		complain("ctbypass: ", text ? text : "the daemon refused and did not say why");
+		const char *why = json_string_value(json_object_get(root, "error"));
+
+		complain("ctbypass: ", why ? why : "the daemon refused and did not say why");
 		json_decref(root);
 		return 1;
 	}
 	json_object_del(root, "ok");
-	json_object_del(root, "warnings");
+	if (text) /* status has a list of that name */
+		json_object_del(root, "warnings");
 	*reply = root;
 	return 0;
 }

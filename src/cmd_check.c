@@ -13,11 +13,13 @@ struct findings {
 	json_t *skipped;  /* names of parts that need root */
 	json_t *warnings; /* about this host rather than the file */
 	char *error;
+	bool quiet; /* -j: all of it is in the JSON, and nothing on stderr */
 };
 
-static void skip(struct findings *f, const char *what, const char *why)
+static void skip(struct findings *f, const char *what)
 {
-	fprintf(stderr, "ctbypass: skipped: %s (%s)\n", what, why);
+	if (!f->quiet)
+		fprintf(stderr, "ctbypass: skipped, it needs root: %s\n", what);
 	json_array_append_new(f->skipped, json_string(what));
 }
 
@@ -60,7 +62,8 @@ static void survey(const struct live *l, const struct host *host, struct finding
 		text = NULL;
 		return;
 	}
-	fprintf(stderr, "ctbypass: warning: %s\n", text);
+	if (!f->quiet)
+		fprintf(stderr, "ctbypass: warning: %s\n", text);
 	json_array_append_new(f->warnings, json_string(text));
 }
 
@@ -84,9 +87,9 @@ static int try_kernel(const struct live *l, const struct host *host, struct find
 	int err;
 
 	if (geteuid()) {
-		skip(f, "BPF verification", "needs root");
-		skip(f, "nft dry run", "needs root");
-		skip(f, "conntrack survey", "needs root");
+		skip(f, "BPF verification");
+		skip(f, "nft dry run");
+		skip(f, "conntrack survey");
 		return 0;
 	}
 	err = try_bpf(l, host, f);
@@ -147,7 +150,7 @@ static int fail_json(const struct diag *diag, const char *error)
 
 int cmd_check(const struct args *a)
 {
-	struct findings f = { .skipped = json_array(), .warnings = json_array() };
+	struct findings f = { .skipped = json_array(), .warnings = json_array(), .quiet = a->json };
 	_diag_ struct diag diag = {};
 	struct host host = {};
 	struct live l = {};
@@ -156,16 +159,18 @@ int cmd_check(const struct args *a)
 	log_init(a->verbose ? LOG_LVL_DEBUG : LOG_LVL_WARN);
 	log_libbpf_init();
 	err = build(a, &l, &host, &diag);
-	if (diag.text.s)
+	if (diag.text.s && !a->json)
 		fputs(diag.text.s, stderr);
 	if (!err)
 		err = try_kernel(&l, &host, &f);
-	if (err && (f.error || !diag.errors))
+	if (err && !a->json && (f.error || !diag.errors))
 		command_fail("%s", f.error ? f.error : strerror(-err));
 	if (!err)
 		status = summary(a, &l, &diag, &f);
 	else
-		status = a->json ? fail_json(&diag, f.error ? f.error : strerror(-err)) : 1;
+		status = a->json ? fail_json(&diag,
+					     f.error || diag.errors ? f.error : strerror(-err))
+				 : 1;
 	live_free(&l);
 	host_free(&host);
 	json_decref(f.skipped);

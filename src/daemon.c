@@ -347,25 +347,39 @@ static void refresh_host(struct daemon *d)
 	d->refresh_at = now_ms() + RETRY_MS;
 }
 
+/*
+ * Our own transactions are told like everybody's. All of one is there when nft_run() returns, so
+ * one look at the socket takes it off again; then a change by somebody else is one more event.
+ */
 static void on_nft_event(struct daemon *d)
 {
 	_free_ char *error = NULL;
 	int r = nft_watch_drain(d->nft_fd);
+	bool ours = d->own_nft, gone;
 
 	if (r < 0)
 		log_warn("watching nftables: %s", strerror(-r));
-	if (!r || nft_present() != 0)
+	if (!r)
 		return;
-	d->restored++;
-	if (apply_restore_nft(d, &error)) {
-		log_err("table inet ctbypass is gone and cannot be put back: %s",
-			error ? error : "out of memory");
+	d->own_nft = false;
+	gone = nft_present() == 0;
+	if (!gone && ours)
+		return;
+	if (gone ? apply_restore_nft(d, &error) : apply_repair_nft(d, &error)) {
+		log_err("table inet ctbypass was %s and cannot be put back: %s",
+			gone ? "removed" : "changed", error ? error : "out of memory");
 		d->must_apply = true;
 		d->refresh_at = now_ms() + RETRY_MS;
 		return;
 	}
-	log_warn("table inet ctbypass was gone (did somebody run `nft flush ruleset`?); put it "
-		 "back");
+	if (gone) {
+		d->restored++;
+		log_warn("table inet ctbypass was gone (did somebody run `nft flush ruleset`?); "
+			 "put it back");
+	} else {
+		d->repaired++;
+		log_info("somebody else changed table inet ctbypass, or may have; made it right");
+	}
 }
 
 static __u64 earlier(__u64 a, __u64 b)

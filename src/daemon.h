@@ -43,11 +43,13 @@ struct daemon {
 	__u64 settle_at;  /* finish the last change (apply_settle); 0: nothing to do */
 	__u64 refresh_at; /* look at the host again; 0: no need */
 	bool must_apply;  /* the last attempt to follow the host failed */
+	bool own_nft;	  /* we changed our table: the next event about it is our own */
 	bool quit;
 	/* What status warns of. */
 	char *rule_warnings;	      /* of the last change, as diagnostics; or NULL */
 	char *host_trouble;	      /* why the host's changes could not be followed; or NULL */
 	unsigned int restored;	      /* the nft table was gone and was put back */
+	unsigned int repaired;	      /* somebody else changed it and it was set right */
 	struct conntrack_sweep swept; /* last look at the conntrack table */
 	size_t changes;		      /* run-time changes in force, lines of the journal */
 };
@@ -83,6 +85,8 @@ void apply_settle(struct daemon *d);
 int apply_host(struct daemon *d, const struct host *old, char **error);
 /* The nft table is gone: make it again. */
 int apply_restore_nft(struct daemon *d, char **error);
+/* Somebody changed it: write its chains again. Counters stay. */
+int apply_repair_nft(struct daemon *d, char **error);
 void live_free(struct live *l);
 
 /* --- journal.c --- */

@@ -10,16 +10,16 @@
  *          "sets":[{"name":"...","prefixes4":N,"prefixes6":N,"ports":N,"file":"..." or null,
  *                   "modified":false}]}
  * stats   {"time_ms":N (monotonic),
- *          "rules":[{"handle":N,"rule":"...","action":"...","receive":SIDE,"output":SIDE}],
- *          "failsafe":{"receive":SIDE,"output":SIDE},
+ *          "rules":[{"handle":N,"rule":"...","action":"...","ingress":SIDE,"output":SIDE}],
+ *          "failsafe":{"ingress":SIDE,"output":SIDE},
  *          "reasons":[{"name":"no-match","text":"...","packets":N,"bytes":N}]}
- *         receive: at tc ingress. output: what this host sends, judged by nft. With
+ *         ingress: at tc ingress. output: what this host sends, judged by nft. With
  *         "output_error":"..." when nft did not answer; output is then zero.
  * status  {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
  *          "hand_over":{"method":"mark","mark":N,"text":"..."},"generation":N,SIZES,
  *          "runtime_changes":N,
  *          "interfaces":[{"ifindex":N,"name":"...","mode":"tcx","why":"...","failed":false}],
- *          "nft":{"table":"inet ctbypass","present":true,"restored":N},
+ *          "nft":{"table":"inet ctbypass","present":true,"restored":N,"repaired":N},
  *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
  *          "warnings":["..."]}
  * SIZES   "rules":N,"entries":N,"sets":N,"prefixes":N,"classes":{"proto":N,"src":N,...}
@@ -204,7 +204,7 @@ static json_t *list_counters(const struct ruleset *rs, const struct ctb_rule_cou
 
 		json_array_append_new(
 			out, json_pack("{s:o,s:o,s:s,s:o,s:o}", "handle", number(r->handle), "rule",
-				       rule_text(r), "action", action_name(r->action), "receive",
+				       rule_text(r), "action", action_name(r->action), "ingress",
 				       side(&receive[r->slot]), "output", side(&output[r->slot])));
 	}
 	return out;
@@ -222,7 +222,7 @@ json_t *report_stats(const struct daemon *d)
 	    datapath_read_reasons(d->dp, reasons))
 		return NULL;
 	err = read_output(d->live.rs, output);
-	failsafe = json_pack("{s:o,s:o}", "receive", side(&receive[CTB_SLOT_FAILSAFE]), "output",
+	failsafe = json_pack("{s:o,s:o}", "ingress", side(&receive[CTB_SLOT_FAILSAFE]), "output",
 			     side(&output[CTB_SLOT_FAILSAFE]));
 	root = json_pack("{s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
 			 list_counters(d->live.rs, receive, output), "failsafe", failsafe,
@@ -306,7 +306,7 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		warn(out, "table inet ctbypass is missing: nothing is bypassed");
 	if (d->restored)
 		warn(out,
-		     "table inet ctbypass was removed by somebody %u times and put back (does a "
+		     "table inet ctbypass was removed by somebody and put back (so far: %u; does a "
 		     "script run `nft flush ruleset`?)",
 		     d->restored);
 	if (percent >= NEARLY_FULL)
@@ -337,15 +337,15 @@ json_t *report_status(const struct daemon *d)
 			    : json_null();
 	json_t *sizes = report_sizes(&d->live);
 	json_t *root = json_pack(
-		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i},s:o,s:o}",
+		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o}",
 		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
 		number((now_ms() - d->started) / 1000), "config", text(d->opt.config), "pindir",
 		text(d->opt.pindir), "hand_over", "method", "mark", "mark",
 		number(d->live.rs->mark), "text", "tc marks, nft untracks", "generation",
 		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
 		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
-		(int)table, "restored", (int)d->restored, "conntrack", ct, "warnings",
-		list_warnings(d, a, n, table, percent));
+		(int)table, "restored", (int)d->restored, "repaired", (int)d->repaired, "conntrack",
+		ct, "warnings", list_warnings(d, a, n, table, percent));
 
 	if (root && (!sizes || json_object_update(root, sizes))) {
 		json_decref(root);

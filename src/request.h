@@ -8,8 +8,10 @@
 
 #define REQUESTS(X) \
 	X(ADD, "add") \
-	X(DELETE, "delete") X(LIST, "list") X(RELOAD, "reload") X(SET_ADD, "set-add") \
-		X(SET_DELETE, "set-delete") X(STATS, "stats") X(STATUS, "status")
+	X(DELETE, "delete") \
+	X(LIST, "list") \
+	X(RELOAD, "reload") X(SET_ADD, "set-add") X(SET_DELETE, "set-delete") X(STATS, "stats") \
+		X(STATUS, "status")
 
 enum request_cmd {
 #define X(id, name) REQ_##id,
