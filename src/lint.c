@@ -109,7 +109,7 @@ static int lint_init(struct lint *l, const struct ruleset *rs, struct diag *d)
 			list->ranges[list->n++] = rs->failsafe[i].ports;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(l->failsafe) && !err; i++)
-		err = port_list_normalise(&l->failsafe[i]);
+		port_list_normalise(&l->failsafe[i]);
 	return err;
 }
 

@@ -490,12 +490,9 @@ static int parse_set(struct parser *p, const struct token *statement)
 	} else {
 		return parser_unexpected(p, "{ elements } or file \"path\"");
 	}
-	if (!err)
-		err = set_normalise(set);
-	if (!err)
-		err = prefix_list_normalise(&set->extra_addrs);
-	if (!err)
-		err = port_list_normalise(&set->extra_ports);
+	set_normalise(set);
+	prefix_list_normalise(&set->extra_addrs);
+	port_list_normalise(&set->extra_ports);
 	return err;
 }
 

@@ -238,7 +238,7 @@ int port_range_parse(const char *text, size_t len, struct port_range *out, const
  * element. 0, -EINVAL or another -errno, explained in d. The caller normalises.
  */
 int set_load_file(struct named_set *s, const char *path, struct diag *d);
-/* Sort, drop duplicates (ports: merge), give unused room back. 0 or -ENOMEM. */
-int set_normalise(struct named_set *s);
+/* Sort, drop duplicates (ports: merge), give unused room back. */
+void set_normalise(struct named_set *s);
 
 #endif

@@ -216,14 +216,13 @@ static int flatten(struct port_match *m)
 				flat.n += n;
 			/* Many large sets in one list: keep it no larger than ports can be. */
 			if (!err && flat.n > 65536)
-				err = port_list_normalise(&flat);
+				port_list_normalise(&flat);
 		}
-		if (!err)
-			err = port_list_normalise(&flat);
 		if (err) {
 			port_list_free(&flat);
 			return err;
 		}
+		port_list_normalise(&flat);
 	}
 	if (m->flat.cap)
 		free(m->flat.ranges);

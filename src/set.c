@@ -215,35 +215,31 @@ static void shrink(void *array_ptr, size_t *cap, size_t n, size_t size)
 	*cap = n;
 }
 
-/* Files are sorted more often than not: then nothing is moved and qsort's copy is saved. */
-#define SORT_UNIQUE(arr, n, cmp) \
+#define UNIQUE(arr, n, cmp) \
 	do { \
 		size_t _kept = 0; \
-		bool _sorted = true; \
-		for (size_t _i = 1; _i < (n) && _sorted; _i++) \
-			_sorted = cmp(&(arr)[_i - 1], &(arr)[_i]) <= 0; \
-		if (!_sorted) \
-			qsort((arr), (n), sizeof(*(arr)), cmp); \
 		for (size_t _i = 0; _i < (n); _i++) \
 			if (!_kept || cmp(&(arr)[_kept - 1], &(arr)[_i])) \
 				(arr)[_kept++] = (arr)[_i]; \
 		(n) = _kept; \
 	} while (0)
 
-int prefix_list_normalise(struct prefix_list *l)
+void prefix_list_normalise(struct prefix_list *l)
 {
-	SORT_UNIQUE(l->v4, l->n4, cmp4);
-	SORT_UNIQUE(l->v6, l->n6, cmp6);
+	prefix4_sort(l->v4, l->n4);
+	prefix6_sort(l->v6, l->n6);
+	UNIQUE(l->v4, l->n4, prefix4_cmp);
+	UNIQUE(l->v6, l->n6, prefix6_cmp);
 	shrink(&l->v4, &l->cap4, l->n4, sizeof(*l->v4));
 	shrink(&l->v6, &l->cap6, l->n6, sizeof(*l->v6));
-	return 0;
 }
 
-int port_list_normalise(struct port_list *l)
+void port_list_normalise(struct port_list *l)
 {
 	size_t kept = 0;
 
-	SORT_UNIQUE(l->ranges, l->n, cmp_ports);
+	if (l->n > 1)
+		qsort(l->ranges, l->n, sizeof(*l->ranges), cmp_ports);
 	for (size_t i = 0; i < l->n; i++) {
 		struct port_range *last = kept ? &l->ranges[kept - 1] : NULL;
 
@@ -256,14 +252,12 @@ int port_list_normalise(struct port_list *l)
 	}
 	l->n = kept;
 	shrink(&l->ranges, &l->cap, l->n, sizeof(*l->ranges));
-	return 0;
 }
 
-int set_normalise(struct named_set *s)
+void set_normalise(struct named_set *s)
 {
-	int err = prefix_list_normalise(&s->addrs);
-
-	return err ? err : port_list_normalise(&s->ports);
+	prefix_list_normalise(&s->addrs);
+	port_list_normalise(&s->ports);
 }
 
 bool prefix_list_has4(const struct prefix_list *l, struct prefix4 p)

@@ -32,8 +32,10 @@ struct named_set *set_copy(const struct named_set *s);
 
 void prefix_list_free(struct prefix_list *l);
 void port_list_free(struct port_list *l);
-int prefix_list_normalise(struct prefix_list *l);
-int port_list_normalise(struct port_list *l);
+void prefix_list_normalise(struct prefix_list *l);
+void port_list_normalise(struct port_list *l);
+void prefix4_sort(struct prefix4 *v, size_t n);
+void prefix6_sort(struct prefix6 *v, size_t n);
 /* Is this very prefix in a normalised list? */
 bool prefix_list_has4(const struct prefix_list *l, struct prefix4 p);
 bool prefix_list_has6(const struct prefix_list *l, struct prefix6 p);

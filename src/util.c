@@ -20,7 +20,8 @@ int array_reserve(void *array_ptr, size_t *cap, size_t need, size_t elem_size)
 	}
 	if (want > PTRDIFF_MAX / elem_size)
 		return -ENOMEM;
-	/* The array's own pointer type is unknown here: copying it keeps clear of aliasing rules. */
+	/* The array's own pointer type is unknown here: copying it keeps clear of aliasing rules.
+	 */
 	memcpy(&old, array_ptr, sizeof(old));
 	grown = realloc(old, want * elem_size);
 	if (!grown)
