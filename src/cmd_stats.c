@@ -73,7 +73,7 @@ static void print_rule(const struct looks *l, const json_t *now, const json_t *b
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		const json_t *in = look(now, "ingress", dirs[i].key);
+		const json_t *in = look(now, "receive", dirs[i].key);
 		const json_t *out = look(now, "output", dirs[i].key);
 
 		if (i == 2 && !get(in, "packets") && !get(out, "packets"))
@@ -81,7 +81,7 @@ static void print_rule(const struct looks *l, const json_t *now, const json_t *b
 		printf("%6s ", i ? "" : handle);
 		print_cut(i ? "" : text);
 		printf(" %-8s", dirs[i].label);
-		print_count(l, in, look(before, "ingress", dirs[i].key));
+		print_count(l, in, look(before, "receive", dirs[i].key));
 		print_count(l, out, look(before, "output", dirs[i].key));
 		putchar('\n');
 	}

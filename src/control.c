@@ -121,7 +121,7 @@ static int listen_on(struct control *c, const char *path, char **error)
 	if (err)
 		return fail(error, err, "cannot bind %s: %s", path, strerror(-err));
 	c->path = strdup(path);
-	if (!c->path || stat(path, &st) || listen(c->listen_fd, CLIENTS_MAX))
+	if (!c->path || stat(path, &st) || listen(c->listen_fd, SOMAXCONN))
 		return fail(error, -errno, "cannot listen on %s: %s", path, strerror(errno));
 	c->dev = st.st_dev;
 	c->ino = st.st_ino;
@@ -220,16 +220,17 @@ static void turn_away(int fd, const char *why)
 		send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void accept_one(struct control *c, __u64 now)
+/* False: nobody waits any more (or no descriptor is to be had: the socket stays readable). */
+static bool accept_one(struct control *c, __u64 now)
 {
 	_close_ int fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *cl = NULL;
 
-	if (fd < 0) /* gone again, or out of descriptors: the listening socket stays readable */
-		return;
+	if (fd < 0)
+		return false;
 	if (!is_root_or_us(fd)) {
 		turn_away(fd, "only root may use this socket");
-		return;
+		return true;
 	}
 	for (size_t i = 0; i < CLIENTS_MAX && !cl; i++) {
 		if (c->clients[i].fd < 0)
@@ -237,11 +238,12 @@ static void accept_one(struct control *c, __u64 now)
 	}
 	if (!cl) {
 		turn_away(fd, "too many clients; try again");
-		return;
+		return true;
 	}
 	if (watch(c, fd, EPOLLIN, cl, EPOLL_CTL_ADD))
-		return;
+		return true;
 	*cl = (struct client){ .fd = TAKE_FD(fd), .deadline = now + CLIENT_IDLE_SECONDS * 1000 };
+	return true;
 }
 
 /* Write what is left of the reply. False: the client is gone. */
@@ -352,8 +354,10 @@ void control_dispatch(struct control *c, __u64 now)
 	}
 	/* Last: places freed just now are taken, and no event above can mean a new client. */
 	for (int i = 0; i < n; i++) {
-		if (!ev[i].data.ptr)
-			accept_one(c, now);
+		for (int k = 0; !ev[i].data.ptr && k < 4 * CLIENTS_MAX; k++) {
+			if (!accept_one(c, now))
+				break;
+		}
 	}
 }
 

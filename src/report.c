@@ -10,10 +10,10 @@
  *          "sets":[{"name":"...","prefixes4":N,"prefixes6":N,"ports":N,"file":"..." or null,
  *                   "modified":false}]}
  * stats   {"time_ms":N (monotonic),
- *          "rules":[{"handle":N,"rule":"...","action":"...","ingress":SIDE,"output":SIDE}],
- *          "failsafe":{"ingress":SIDE,"output":SIDE},
+ *          "rules":[{"handle":N,"rule":"...","action":"...","receive":SIDE,"output":SIDE}],
+ *          "failsafe":{"receive":SIDE,"output":SIDE},
  *          "reasons":[{"name":"no-match","text":"...","packets":N,"bytes":N}]}
- *         ingress: at tc ingress. output: what this host sends, judged by nft. With
+ *         receive: at tc ingress. output: what this host sends, judged by nft. With
  *         "output_error":"..." when nft did not answer; output is then zero.
  * status  {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
  *          "hand_over":{"method":"mark","mark":N,"text":"..."},"generation":N,SIZES,
@@ -204,7 +204,7 @@ static json_t *list_counters(const struct ruleset *rs, const struct ctb_rule_cou
 
 		json_array_append_new(
 			out, json_pack("{s:o,s:o,s:s,s:o,s:o}", "handle", number(r->handle), "rule",
-				       rule_text(r), "action", action_name(r->action), "ingress",
+				       rule_text(r), "action", action_name(r->action), "receive",
 				       side(&receive[r->slot]), "output", side(&output[r->slot])));
 	}
 	return out;
@@ -222,7 +222,7 @@ json_t *report_stats(const struct daemon *d)
 	    datapath_read_reasons(d->dp, reasons))
 		return NULL;
 	err = read_output(d->live.rs, output);
-	failsafe = json_pack("{s:o,s:o}", "ingress", side(&receive[CTB_SLOT_FAILSAFE]), "output",
+	failsafe = json_pack("{s:o,s:o}", "receive", side(&receive[CTB_SLOT_FAILSAFE]), "output",
 			     side(&output[CTB_SLOT_FAILSAFE]));
 	root = json_pack("{s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
 			 list_counters(d->live.rs, receive, output), "failsafe", failsafe,
