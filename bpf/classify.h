@@ -29,37 +29,40 @@ static __always_inline __u32 lowest_bit(__u64 x)
 
 static __always_inline int class4(__u32 addr, __u32 *class_id)
 {
-	struct ctb_addr4_top *top;
-	struct ctb_addr4_block *b;
-	__u32 key = addr >> 16, low = addr & 0xffff, n, i;
+	__u32 key = addr >> 16, low = addr & 0xffff, n, at;
+	struct ctb_addr4_top *top = bpf_map_lookup_elem(&addr4_top, &key);
+	struct ctb_addr4_page *p;
 
-	top = bpf_map_lookup_elem(&addr4_top, &key);
 	if (!top)
 		return -1;
-	*class_id = top->class_id;
-	if (!top->blocks)
+	at = top->first;
+	n = top->more;
+	if (!n) {
+		*class_id = at;
 		return 0;
-	key = top->first;
-	n = top->blocks;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < CTB_BLOCK4_SEARCH && n > 1; i++) {
-		__u32 half = n / 2, mid = key + half;
+	}
+	key = top->at;
+	if (n == CTB_INDEXED4) {
+		struct ctb_addr4_index *ix = bpf_map_lookup_elem(&addr4_index, &key);
 
-		b = bpf_map_lookup_elem(&addr4_blocks, &mid);
-		if (!b)
+		if (!ix)
 			return -1;
-		/* Without a branch: two ways a step would be 4,096 for the verifier to follow. */
-		key += half & STARTS_BEFORE(b->start[0], low);
+		at = ix->at[low >> 8];
+		n = ix->more[low >> 8];
+		key = ix->page + at / CTB_PAGE4;
+	}
+	p = bpf_map_lookup_elem(&addr4_pages, &key);
+	if (!p)
+		return -1;
+	/* n more ranges; no branch but the loop's: this is what a large set costs a packet. */
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CTB_PAGE4_STEPS && n; i++) {
+		__u32 half = (n + 1) / 2;
+
+		at += half & STARTS_BEFORE(p->start[(at + half) & (CTB_PAGE4 - 1)], low);
 		n -= half;
 	}
-	b = bpf_map_lookup_elem(&addr4_blocks, &key);
-	if (!b)
-		return -1;
-	i = STARTS_BEFORE(b->start[8], low) & 8;
-	i |= STARTS_BEFORE(b->start[i | 4], low) & 4;
-	i |= STARTS_BEFORE(b->start[i | 2], low) & 2;
-	i |= STARTS_BEFORE(b->start[i | 1], low) & 1;
-	*class_id = b->class_id[i];
+	*class_id = p->class_id[at & (CTB_PAGE4 - 1)];
 	return 0;
 }
 
@@ -73,19 +76,12 @@ static __always_inline int starts_before6(const struct ctb_addr6_node *n, __u32 
 __noinline int class6(__u64 hi, __u64 lo)
 {
 	struct ctb_addr6_node *n;
-	__u32 idx = 0, i = 0, level;
+	__u32 key = 0, i, level;
 
 #pragma clang loop unroll(disable)
 	for (level = 0; level < CTB_LEVELS6; level++) {
-		__u32 key;
-
 		if (level >= cfg.levels6)
 			break;
-		/* The mask keeps the verifier's view of idx the same on every path. */
-		idx = (idx * CTB_NODE6 + i) & 0xffffff;
-		if (idx > cfg.last6[level])
-			idx = cfg.last6[level];
-		key = cfg.level6[level] + idx;
 		n = bpf_map_lookup_elem(&addr6_nodes, &key);
 		if (!n)
 			return -1;
@@ -94,6 +90,13 @@ __noinline int class6(__u64 hi, __u64 lo)
 		i |= starts_before6(n, i | 1, hi, lo) ? 1 : 0;
 		if (level + 1 == cfg.levels6)
 			return n->class_id[i];
+		/*
+		 * Read from the node, not computed from i: otherwise the verifier knows every
+		 * key and follows all 8^7 ways down.
+		 */
+		key = n->child.first + i;
+		if (key > n->child.last)
+			key = n->child.last;
 	}
 	return -1;
 }

@@ -33,8 +33,14 @@ enum ctb_depth { CTB_FAST, CTB_FULL };
 #define VLAN_HLEN_ 4
 #define MAX_VLAN_TAGS 2
 #define MAX_EXT_HEADERS 8
-/* What they may take up: the verifier follows offsets only below 64 KiB, quotes included. */
-#define EXT_BYTES_MAX 0x3fff
+/* What they may take up together, a mask for the verifier. */
+#define EXT_BYTES_MAX 0x3ff
+/*
+ * All that is ever looked at: link layer with two tags, IPv6, extension headers, ICMPv6, the same
+ * again quoted, ports. It has to be in the linear part, or a verdict would depend on how the
+ * driver laid the packet out.
+ */
+#define HEADERS_MAX (14 + 8 + 40 + EXT_BYTES_MAX + 8 + 40 + EXT_BYTES_MAX + 4)
 
 #ifndef IPPROTO_MH
 #define IPPROTO_MH 135

@@ -10,9 +10,6 @@
 #define CTB_CTX struct __sk_buff
 #include "classify.h"
 
-/* Paged packets: how much is made linear when the headers are not. */
-#define PULL_MAX 512
-
 static __always_inline int parse_skb(struct __sk_buff *skb, int l2, enum ctb_depth depth,
 				     struct ctb_pkt *p)
 {
@@ -33,8 +30,8 @@ __noinline int parse_full(struct __sk_buff *skb, int l2, struct ctb_pkt *out)
 	if (!out)
 		return CTB_R_INTERNAL;
 	if (skb->data_end - skb->data < len) {
-		if (len > PULL_MAX)
-			len = PULL_MAX;
+		if (len > HEADERS_MAX)
+			len = HEADERS_MAX;
 		if (bpf_skb_pull_data(skb, len))
 			return CTB_R_BAD_LINK;
 	}
@@ -44,8 +41,8 @@ __noinline int parse_full(struct __sk_buff *skb, int l2, struct ctb_pkt *out)
 }
 
 /* Where no good IP header says how long the packet is, all of the frame is counted. */
-static __always_inline int count_reason(struct __sk_buff *skb, const struct ctb_pkt *p,
-					__u32 reason)
+static __always_inline void count_reason(struct __sk_buff *skb, const struct ctb_pkt *p,
+					 __u32 reason)
 {
 	struct ctb_count *c = bpf_map_lookup_elem(&reasons, &reason);
 
@@ -53,10 +50,10 @@ static __always_inline int count_reason(struct __sk_buff *skb, const struct ctb_
 		c->packets++;
 		c->bytes += p->bytes ? p->bytes : skb->len;
 	}
-	return TC_ACT_UNSPEC;
 }
 
-static __always_inline int ingress(struct __sk_buff *skb, int l2)
+/* Judge the packet and count it, under its rule or under a reason. 1: it is to be untracked. */
+static __always_inline int judge(struct __sk_buff *skb, int l2)
 {
 	struct ctb_rule_counters *counters;
 	struct ctb_pkt p = {};
@@ -64,30 +61,22 @@ static __always_inline int ingress(struct __sk_buff *skb, int l2)
 	__u32 slot, dir;
 	int r;
 
-	/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
-	if (skb->mark & cfg.mark)
-		skb->mark &= ~cfg.mark;
-
 	r = parse_skb(skb, l2, CTB_FAST, &p);
 	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
 		r = parse_full(skb, l2, &p);
 	if (p.vid) {
-		if (cfg.vlan_devices) {
-			struct ctb_vlan_key k = { .parent = skb->ifindex, .vid = p.vid };
+		struct ctb_vlan_key k = { .parent = skb->ifindex, .vid = p.vid };
 
-			if (bpf_map_lookup_elem(&vlan_devices, &k))
-				return count_reason(skb, &p, CTB_R_VLAN_DEVICE);
-		}
+		if (cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k))
+			r = CTB_R_VLAN_DEVICE;
 	} else if (skb->pkt_type == PACKET_OTHERHOST) {
-		return count_reason(skb, &p, CTB_R_OTHER_HOST);
+		r = CTB_R_OTHER_HOST;
 	}
-	if (r != CTB_PARSED)
-		return count_reason(skb, &p, r);
-
-	e = classify(&p, skb->ifindex, &r);
-	if (!e)
-		return count_reason(skb, &p, r);
-
+	e = r == CTB_PARSED ? classify(&p, skb->ifindex, &r) : NULL;
+	if (!e) {
+		count_reason(skb, &p, r);
+		return 0;
+	}
 	slot = e->slot;
 	dir = p.quoted ? CTB_DIR_ERROR : e->dir;
 	counters = bpf_map_lookup_elem(&rules, &slot);
@@ -95,8 +84,18 @@ static __always_inline int ingress(struct __sk_buff *skb, int l2)
 		counters->dir[dir].packets++;
 		counters->dir[dir].bytes += p.bytes;
 	}
-	if (e->action != CTB_TRACK)
-		skb->mark |= cfg.mark;
+	return e->action != CTB_TRACK;
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, int l2)
+{
+	/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
+	__u32 mark = skb->mark & ~cfg.mark;
+
+	if (judge(skb, l2))
+		mark |= cfg.mark;
+	if (skb->mark != mark)
+		skb->mark = mark;
 	return TC_ACT_UNSPEC;
 }
 

@@ -284,7 +284,8 @@ static int sweep(struct addr_tables *t, struct members *m, unsigned int bits, st
 struct sink4 {
 	struct sink s;
 	struct compiled *out;
-	size_t cap_blocks;
+	size_t cap_pages, cap_index;
+	size_t used;	       /* of the last page */
 	__u32 chunk;	       /* the /16 being filled */
 	struct {
 		__u16 start, class_id;
@@ -292,26 +293,85 @@ struct sink4 {
 	size_t n;
 };
 
+/* Another page at the end, zeroed. */
+static int add_page(struct sink4 *s)
+{
+	struct compiled *out = s->out;
+
+	if (ARRAY_RESERVE(out->pages4, s->cap_pages, out->n_pages4 + 1))
+		return -ENOMEM;
+	memset(&out->pages4[out->n_pages4++], 0, sizeof(*out->pages4));
+	s->used = 0;
+	return 0;
+}
+
+/* Append range r[i] of the chunk to the last page, which has room. */
+static void put_range(struct sink4 *s, size_t i)
+{
+	struct ctb_addr4_page *p = &s->out->pages4[s->out->n_pages4 - 1];
+
+	p->start[s->used] = s->r[i].start;
+	p->class_id[s->used++] = s->r[i].class_id;
+}
+
+/*
+ * More ranges than this in a /16 begin on a fresh page: repeated ranges and rests of pages then
+ * still leave every place below 65536, since a /24 takes at most a quarter of a page.
+ */
+#define FRESH_PAGE4 32768
+
+static int close_indexed(struct sink4 *s, struct ctb_addr4_top *top)
+{
+	struct compiled *out = s->out;
+	struct ctb_addr4_index *ix;
+	size_t i = 0;
+
+	if (ARRAY_RESERVE(out->index4, s->cap_index, out->n_index4 + 1))
+		return -ENOMEM;
+	if ((!out->n_pages4 || s->used == CTB_PAGE4 || s->n > FRESH_PAGE4) && add_page(s))
+		return -ENOMEM;
+	top->at = (__u32)out->n_index4;
+	top->more = CTB_INDEXED4;
+	ix = &out->index4[out->n_index4++];
+	*ix = (struct ctb_addr4_index){ .page = (__u32)out->n_pages4 - 1 };
+	for (size_t b = 0; b < 256; b++) {
+		size_t end = i, inherited;
+
+		while (end < s->n && s->r[end].start >> 8 == b)
+			end++;
+		/* Unless a range starts with the /24, the one before reaches into it. */
+		inherited = i == end || s->r[i].start & 0xff ? 1 : 0;
+		if (s->used + (end - i) > CTB_PAGE4) {
+			if (add_page(s))
+				return -ENOMEM;
+			if (inherited)
+				put_range(s, i - 1);
+		}
+		ix->at[b] = (__u16)((out->n_pages4 - 1 - ix->page) * CTB_PAGE4 + s->used - inherited);
+		ix->more[b] = (__u8)(end - i - 1 + inherited);
+		for (; i < end; i++)
+			put_range(s, i);
+	}
+	return 0;
+}
+
 static int close_chunk(struct sink4 *s)
 {
 	struct ctb_addr4_top *top = &s->out->top4[s->chunk];
-	size_t blocks = (s->n + CTB_BLOCK4 - 1) / CTB_BLOCK4;
 
-	top->class_id = s->r[0].class_id;
-	if (s->n == 1)
+	if (s->n == 1) {
+		top->first = s->r[0].class_id;
 		return 0;
-	if (ARRAY_RESERVE(s->out->blocks4, s->cap_blocks, s->out->n_blocks4 + blocks))
-		return -ENOMEM;
-	top->first = (__u32)s->out->n_blocks4;
-	top->blocks = (__u16)blocks;
-	for (size_t i = 0; i < blocks * CTB_BLOCK4; i++) {
-		struct ctb_addr4_block *b = &s->out->blocks4[top->first + i / CTB_BLOCK4];
-		size_t k = i < s->n ? i : s->n - 1;
-
-		b->start[i % CTB_BLOCK4] = s->r[k].start;
-		b->class_id[i % CTB_BLOCK4] = s->r[k].class_id;
 	}
-	s->out->n_blocks4 += blocks;
+	if (s->n > CTB_SMALL4)
+		return close_indexed(s, top);
+	if ((!s->out->n_pages4 || s->used + s->n > CTB_PAGE4) && add_page(s))
+		return -ENOMEM;
+	top->at = (__u32)s->out->n_pages4 - 1;
+	top->first = (__u16)s->used;
+	top->more = (__u16)(s->n - 1);
+	for (size_t i = 0; i < s->n; i++)
+		put_range(s, i);
 	return 0;
 }
 
@@ -370,32 +430,47 @@ struct sink6 {
 	size_t n, cap; /* n: ranges */
 };
 
-static void fill_node(struct ctb_addr6_node *node, size_t i, __u64 hi, __u64 lo, __u16 class_id)
+/* Put a start at place i and, until others come, behind it. */
+static void fill_starts(struct ctb_addr6_node *node, size_t i, __u64 hi, __u64 lo)
 {
 	for (; i < CTB_NODE6; i++) {
 		node->hi[i] = hi;
 		node->lo[i] = lo;
-		node->class_id[i] = class_id;
 	}
 }
 
 static int put6(struct sink *sink, u128 start, __u32 class_id)
 {
 	struct sink6 *s = (struct sink6 *)sink;
-	size_t node = s->n / CTB_NODE6;
+	size_t node = s->n / CTB_NODE6, i = s->n % CTB_NODE6;
 
 	if (ARRAY_RESERVE(s->leaves, s->cap, node + 1))
 		return -ENOMEM;
-	fill_node(&s->leaves[node], s->n % CTB_NODE6, (__u64)(start >> 64), (__u64)start,
-		  (__u16)class_id);
+	fill_starts(&s->leaves[node], i, (__u64)(start >> 64), (__u64)start);
+	for (; i < CTB_NODE6; i++)
+		s->leaves[node].class_id[i] = (__u16)class_id;
 	s->n++;
 	return 0;
+}
+
+/* The level above `children`, n nodes from element `first` of the map on. */
+static void fill_level(struct ctb_addr6_node *level, const struct ctb_addr6_node *children,
+		       size_t first, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct ctb_addr6_node *node = &level[i / CTB_NODE6];
+
+		if (i % CTB_NODE6 == 0)
+			node->child.first = (__u32)(first + i);
+		node->child.last = (__u32)(first + i);
+		fill_starts(node, i % CTB_NODE6, children[i].hi[0], children[i].lo[0]);
+	}
 }
 
 static int build6(struct addr_tables *t, struct compiled *out)
 {
 	struct sink6 s = { .s.put = put6 };
-	size_t nodes[CTB_LEVELS6], total = 0, levels = 0, n;
+	size_t nodes[CTB_LEVELS6], place[CTB_LEVELS6] = {}, total = 0, levels = 0, n;
 	int err = sweep(t, &t->v6, 128, &s.s);
 
 	if (err)
@@ -418,20 +493,18 @@ static int build6(struct addr_tables *t, struct compiled *out)
 	}
 	out->n_nodes6 = total;
 	out->config.levels6 = (__u32)levels;
-	for (size_t l = 0, first = 0; l < levels; l++) {
-		out->config.level6[l] = (__u32)first;
-		out->config.last6[l] = (__u32)nodes[levels - 1 - l] - 1;
-		first += nodes[levels - 1 - l];
-	}
-	memcpy(&out->nodes6[out->config.level6[levels - 1]], s.leaves, nodes[0] * sizeof(*s.leaves));
-	for (size_t l = levels - 1; l > 0; l--) {
-		const struct ctb_addr6_node *below = &out->nodes6[out->config.level6[l]];
-		struct ctb_addr6_node *here = &out->nodes6[out->config.level6[l - 1]];
+	/* nodes[] counts from the leaves up; in the map the root comes first. */
+	for (size_t l = levels - 1, first = 0; l > 0; l--) {
+		size_t below = first + nodes[l];
 
-		for (size_t i = 0; i < nodes[levels - 1 - l]; i++)
-			fill_node(&here[i / CTB_NODE6], i % CTB_NODE6, below[i].hi[0],
-				  below[i].lo[0], 0);
+		place[l] = first;
+		first = below;
+		place[l - 1] = below;
 	}
+	memcpy(&out->nodes6[place[0]], s.leaves, nodes[0] * sizeof(*s.leaves));
+	for (size_t l = 1; l < levels; l++)
+		fill_level(&out->nodes6[place[l]], &out->nodes6[place[l - 1]], place[l - 1],
+			   nodes[l - 1]);
 out:
 	free(s.leaves);
 	return err;

@@ -645,7 +645,8 @@ void compiled_free(struct compiled *c)
 		free(c->bits[f].v);
 	free(c->ports);
 	free(c->top4);
-	free(c->blocks4);
+	free(c->index4);
+	free(c->pages4);
 	free(c->nodes6);
 	free(c->iif_class);
 	*c = (struct compiled){};

@@ -23,8 +23,10 @@ struct compiled {
 	__u8 proto_class[256];
 	struct ctb_ports *ports;	/* NULL: no rule looks at ports */
 	struct ctb_addr4_top *top4;	/* 65536 elements; NULL: no rule looks at addresses */
-	struct ctb_addr4_block *blocks4;
-	size_t n_blocks4;
+	struct ctb_addr4_index *index4;
+	size_t n_index4;
+	struct ctb_addr4_page *pages4;
+	size_t n_pages4;
 	struct ctb_addr6_node *nodes6;
 	size_t n_nodes6;
 	__u16 *iif_class;		/* by ifindex, config.iif_slots long; NULL: not used */

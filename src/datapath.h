@@ -4,7 +4,7 @@
  *
  * Layout under the pin directory (every name fits bpffs and 15 characters):
  *   maps/     rules reasons rule_info journal state clsact (live as long as the data plane)
- *             config entries ports addr4_top addr4_blocks addr6_nodes bits_* iif vlan_devices
+ *             config entries ports addr4_* addr6_nodes bits_* iif vlan_devices
  *             (of the generation in force; replaced by rename on a swap)
  *   links/    tc_IFINDEX   a tcx link; pinned: it outlives the daemon. clsact filters need no pin.
  */

@@ -8,7 +8,7 @@
 #include "datapath_load.h"
 
 const char *const generation_maps[] = {
-	"entries",   "ports",	   "addr4_top", "addr4_blocks", "addr6_nodes", "bits_proto",
+	"entries",   "ports",	   "addr4_top", "addr4_index", "addr4_pages", "addr6_nodes", "bits_proto",
 	"bits_src",  "bits_dst",   "bits_sport", "bits_dport",	"bits_iif",    "iif",
 	"vlan_devices", NULL,
 };
@@ -20,7 +20,7 @@ struct table {
 	size_t n, size;
 };
 
-#define TABLES (5 + CTB_F_MAX)
+#define TABLES (6 + CTB_F_MAX)
 
 static void list_tables(const struct compiled *c, struct table *t)
 {
@@ -34,7 +34,8 @@ static void list_tables(const struct compiled *c, struct table *t)
 	t[i++] = (struct table){ "entries", c->entries, c->n_entries, sizeof(*c->entries) };
 	t[i++] = (struct table){ "ports", c->ports, c->ports ? 1 : 0, sizeof(*c->ports) };
 	t[i++] = (struct table){ "addr4_top", c->top4, c->top4 ? 65536 : 0, sizeof(*c->top4) };
-	t[i++] = (struct table){ "addr4_blocks", c->blocks4, c->n_blocks4, sizeof(*c->blocks4) };
+	t[i++] = (struct table){ "addr4_index", c->index4, c->n_index4, sizeof(*c->index4) };
+	t[i++] = (struct table){ "addr4_pages", c->pages4, c->n_pages4, sizeof(*c->pages4) };
 	t[i++] = (struct table){ "addr6_nodes", c->nodes6, c->n_nodes6, sizeof(*c->nodes6) };
 	for (int f = 0; f < CTB_F_MAX; f++)
 		t[i++] = (struct table){ bits_maps[f], c->bits[f].v,

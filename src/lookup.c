@@ -5,35 +5,39 @@
 static __u32 class4(const struct compiled *c, __u32 addr)
 {
 	const struct ctb_addr4_top *top = &c->top4[addr >> 16];
-	const struct ctb_addr4_block *b;
-	__u32 low = addr & 0xffff, i = CTB_BLOCK4 - 1, at = 0;
+	__u32 low = addr & 0xffff, page = top->at, at = top->first, last = at + top->more;
+	const struct ctb_addr4_page *p;
 
-	if (!top->blocks)
-		return top->class_id;
-	while (at + 1U < top->blocks && c->blocks4[top->first + at + 1].start[0] <= low)
+	if (!top->more)
+		return top->first;
+	if (top->more == CTB_INDEXED4) {
+		const struct ctb_addr4_index *ix = &c->index4[top->at];
+
+		at = ix->at[low >> 8];
+		last = at + ix->more[low >> 8];
+		page = ix->page + at / CTB_PAGE4;
+	}
+	p = &c->pages4[page];
+	while (at < last && p->start[(at + 1) % CTB_PAGE4] <= low)
 		at++;
-	b = &c->blocks4[top->first + at];
-	while (i > 0 && b->start[i] > low)
-		i--;
-	return b->class_id[i];
+	return p->class_id[at % CTB_PAGE4];
 }
 
 static __u32 class6(const struct compiled *c, __u64 hi, __u64 lo)
 {
-	__u32 idx = 0, i = 0;
+	__u32 key = 0, i;
 
 	for (__u32 l = 0; l < c->config.levels6; l++) {
-		const struct ctb_addr6_node *n;
+		const struct ctb_addr6_node *n = &c->nodes6[key];
 
-		idx = idx * CTB_NODE6 + i;
-		if (idx > c->config.last6[l])
-			idx = c->config.last6[l];
-		n = &c->nodes6[c->config.level6[l] + idx];
 		i = CTB_NODE6 - 1;
 		while (i > 0 && (n->hi[i] > hi || (n->hi[i] == hi && n->lo[i] > lo)))
 			i--;
 		if (l + 1 == c->config.levels6)
 			return n->class_id[i];
+		key = n->child.first + i;
+		if (key > n->child.last)
+			key = n->child.last;
 	}
 	return 0;
 }

@@ -141,33 +141,48 @@ struct ctb_ports {
 
 /*
  * IPv4 addresses: the address space is cut into ranges of one class each (prefixes of all sets
- * and `local` merged). Map `addr4_top` is indexed by the upper 16 bits; ranges inside such a /16
- * are in `blocks` consecutive elements of `addr4_blocks`, ascending. The scheme is that of DXR
- * (Zec, Rizzo, Mikuc: "DXR: towards a billion routing lookups per second in software", 2012).
+ * and `local` merged). Map `addr4_top` is indexed by the upper 16 bits; the ranges inside such a
+ * /16 stand one behind the other in a page of `addr4_pages`, ascending, and are searched by
+ * halves. A /16 with more than a few has an index in `addr4_index` by the next 8 bits, so that
+ * what is left to search is seldom more than one. The scheme is that of DXR (Zec, Rizzo, Mikuc:
+ * "DXR: towards a billion routing lookups per second in software", 2012) with the index added.
  */
 struct ctb_addr4_top {
-	__u32 first;	/* first block, when blocks > 0 */
-	__u16 blocks;	/* 0: the whole /16 has one class */
-	__u16 class_id; /* that class */
+	__u32 at;    /* more > 0: the page; CTB_INDEXED4: the element of addr4_index */
+	__u16 first; /* more > 0: place of the first range in the page; 0: the class of the /16 */
+	__u16 more;  /* ranges beside the first; 0: the whole /16 has one class; CTB_INDEXED4 */
 };
 _Static_assert(sizeof(struct ctb_addr4_top) == 8, "map layout");
 
-#define CTB_BLOCK4 16
-#define CTB_BLOCK4_SEARCH 12 /* log2 of the blocks a /16 can need: 65536 / 16 */
+#define CTB_INDEXED4 0xffff
+#define CTB_SMALL4 4	   /* ranges of a /16 up to which it has no index */
+#define CTB_PAGE4 1024	   /* ranges in a page */
+#define CTB_PAGE4_STEPS 8  /* to find one among the 256 at most that are searched: log2 */
 
-/* Unused places at the end repeat the last range. A chunk's first range starts at 0. */
-struct ctb_addr4_block {
-	__u16 start[CTB_BLOCK4];    /* lower 16 bits of the range's first address */
-	__u16 class_id[CTB_BLOCK4];
+/*
+ * The ranges that addresses of the b-th /24 can lie in: at[b] and more[b] behind it. Places count
+ * from the first of `page`: place p is place p % 1024 of page + p / 1024. Those of one /24 never
+ * lie on two pages; a range that reaches into the next page is repeated there.
+ */
+struct ctb_addr4_index {
+	__u32 page;
+	__u16 at[256];
+	__u8 more[256];
+	__u8 pad[4];
 };
-_Static_assert(sizeof(struct ctb_addr4_block) == 64, "one cache line");
+_Static_assert(sizeof(struct ctb_addr4_index) == 776, "map layout");
+
+struct ctb_addr4_page {
+	__u16 start[CTB_PAGE4];	   /* lower 16 bits of the range's first address */
+	__u16 class_id[CTB_PAGE4];
+};
+_Static_assert(sizeof(struct ctb_addr4_page) == 4096, "map layout");
 
 /*
  * IPv6 addresses: a static search tree over the starts of ranges, CTB_NODE6 to a node, in map
- * `addr6_nodes`. Level 0 is the root; child i of the n-th node of a level is the (8n + i)-th of
- * the next. Leaves hold the ranges, inner nodes the first start below each child. Unused places
- * (only a level's last node has any) repeat the last one used, so that the search may step behind
- * a level's last node: last6 takes it back there.
+ * `addr6_nodes`; element 0 is the root. Leaves hold the ranges, inner nodes the first start below
+ * each child. Unused places (only a level's last node has any) repeat the last one used, so that
+ * the search may step behind the last child: `last` takes it back there.
  */
 #define CTB_NODE6 8
 #define CTB_LEVELS6 8 /* 8^8 ranges */
@@ -175,7 +190,12 @@ _Static_assert(sizeof(struct ctb_addr4_block) == 64, "one cache line");
 struct ctb_addr6_node {
 	__u64 hi[CTB_NODE6]; /* address bytes 0-7 as a number */
 	__u64 lo[CTB_NODE6]; /* address bytes 8-15 as a number */
-	__u16 class_id[CTB_NODE6]; /* leaves only */
+	union {
+		__u16 class_id[CTB_NODE6]; /* leaves */
+		struct {
+			__u32 first, last; /* elements that are the children: first ... last */
+		} child; /* inner nodes */
+	};
 };
 _Static_assert(sizeof(struct ctb_addr6_node) == 144, "map layout");
 
@@ -210,8 +230,6 @@ struct ctb_config {
 	__u32 words;	     /* 64-bit words in a bitmap; 0: no rules at all */
 	__u32 words_per_bit; /* words behind one summary bit */
 	__u32 levels6;	     /* levels of the IPv6 tree */
-	__u32 level6[CTB_LEVELS6]; /* first node of each level */
-	__u32 last6[CTB_LEVELS6];  /* number of its last node, counted from level6[] */
 	__u32 iif_classes;   /* rows for plain packets; quoted packets use the same again behind */
 	__u32 iif_slots;     /* elements of map `iif`; a larger ifindex is class 0 */
 	__u32 vlan_devices;  /* 1: consult map `vlan_devices` */
