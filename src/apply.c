@@ -10,7 +10,8 @@
  *
  *  1. the nft transaction: output to the new rules, prerouting to the new bit and the old one
  *  2. the BPF programs
- *  3. a second later (apply_settle): prerouting to the new bit alone
+ *  3. a second later (apply_settle): prerouting to the new bit alone, and what nft's output chain
+ *     left for packets that were in it goes
  *
  * nft first also means that nothing is ever marked that nobody unmarks (first start), and that
  * the step that is likelier to fail is the one that costs nothing to take back.
@@ -122,7 +123,26 @@ static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 	}
 	nft_state_free(d->nft);
 	d->nft = TAKE_PTR(plan->after);
+	if (nft_state_leftovers(d->nft) && !d->settle_at)
+		d->settle_at = now_ms() + SETTLE_MS;
 	return 0;
+}
+
+/* Packets have long left what the last swap replaced. */
+static void remove_leftovers(struct daemon *d)
+{
+	const char *script = nft_state_leftovers(d->nft);
+	_free_ char *words = NULL;
+	int err;
+
+	if (!script)
+		return;
+	d->own_nft = true;
+	err = nft_run(script, false, &words);
+	if (err)
+		log_warn("cannot remove what the last change of rules replaced in nft: %s",
+			 words ? words : strerror(-err));
+	nft_state_settled(d->nft);
 }
 
 static int build(struct daemon *d, struct next *n, struct diag *diag, char **error)
@@ -315,11 +335,11 @@ void apply_settle(struct daemon *d)
 
 	d->settle_at = 0;
 	sweep(d, NULL, NULL);
-	if (nft_state_mark(d->nft) == d->live.rs->mark)
-		return;
-	if (render(d, &d->live, d->live.rs->mark, &plan, &error) || run_plan(d, &plan, &error))
+	if (nft_state_mark(d->nft) != d->live.rs->mark &&
+	    (render(d, &d->live, d->live.rs->mark, &plan, &error) || run_plan(d, &plan, &error)))
 		log_err("cannot let go of the old mark bit: %s", error ? error : "out of memory");
 	nft_plan_free(&plan);
+	remove_leftovers(d);
 }
 
 /* --- the host --- */

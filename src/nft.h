@@ -37,18 +37,24 @@ struct nft_plan {
  *
  * generation must be above nft_state_generation(before), so that fresh names are fresh.
  */
-int nft_render(const struct entries *entries, const struct host *host, __u32 mark,
-	       __u32 generation, const struct nft_state *before, struct nft_plan *out);
+int nft_render(const struct entries *entries, const struct host *host, __u32 mark, __u32 generation,
+	       const struct nft_state *before, struct nft_plan *out);
 void nft_plan_free(struct nft_plan *p);
 /* The highest generation that names in the table carry, also after nft_adopt(); 0 for NULL. */
 __u32 nft_state_generation(const struct nft_state *s);
 /* The mask that prerouting handles in it; 0 for NULL. */
 __u32 nft_state_mark(const struct nft_state *s);
+/*
+ * Script that removes what the last transaction replaced, for when no packet can be in it any more;
+ * NULL: nothing. The next transaction begins with it. nft_state_settled(): it was run.
+ */
+const char *nft_state_leftovers(const struct nft_state *s);
+void nft_state_settled(struct nft_state *s);
 void nft_state_free(struct nft_state *s);
 
 /* One orientation of one rule in OUTPUT, read back. */
 struct nft_counter {
-	__u32 handle;	    /* 0: failsafe */
+	__u32 handle; /* 0: failsafe */
 	enum ctb_dir dir;
 	struct ctb_count count;
 };

@@ -300,7 +300,7 @@ static int adopt_mark(struct query *q, __u32 *mark)
 
 struct adoption {
 	struct nft_state *s;
-	size_t base, numbered;
+	size_t base;
 	bool there;
 	int err;
 };
@@ -319,30 +319,31 @@ static int table_message(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-/* g<generation>_<n>, g<generation>_err4, g<generation>_err6 */
+/*
+ * g<generation>_out, g<generation>_<n>, g<generation>_err4, g<generation>_err6; of two generations
+ * when the previous daemon ended soon after a swap.
+ */
 static bool adopt_generated(struct adoption *a, const char *name)
 {
-	unsigned int generation, number = 0;
+	static const char *const words[] = { "out", "err4", "err6" };
+	unsigned int generation, number;
 	struct nft_state *s = a->s;
-	char again[40];
+	char again[NCHAIN_NAME] = "";
 
-	if (sscanf(name, "g%u_", &generation) != 1 ||
-	    (s->generation && s->generation != generation))
-		return false;
-	s->generation = generation;
-	if (sscanf(name, "g%u_%u", &generation, &number) == 2 && number)
+	if (sscanf(name, "g%u_%u", &generation, &number) == 2)
 		snprintf(again, sizeof(again), "g%u_%u", generation, number);
-	else
-		snprintf(again, sizeof(again), "g%u_err%c", generation,
-			 name[strlen(name) - 1] == '4' ? '4' : '6');
+	for (size_t i = 0; !*again && i < ARRAY_SIZE(words); i++) {
+		const char *word = strchr(name, '_');
+
+		if (sscanf(name, "g%u_", &generation) == 1 && word && !strcmp(word + 1, words[i]))
+			snprintf(again, sizeof(again), "g%u_%s", generation, words[i]);
+	}
 	if (strcmp(name, again))
 		return false;
-	if (!number)
-		s->error_chains |= again[strlen(again) - 1] == '4' ? ERRORS4 : ERRORS6;
-	else
-		a->numbered++;
-	if (number > s->n_chains)
-		s->n_chains = number;
+	if (generation > s->generation)
+		s->generation = generation;
+	if (!a->err)
+		a->err = state_add_chain(s, name);
 	return true;
 }
 
@@ -423,7 +424,7 @@ static int adopt(struct nft_state **out)
 		nft_state_free(a.s);
 		return err;
 	}
-	if (a.base != 2 || a.numbered != a.s->n_chains)
+	if (a.base != 2)
 		a.s->foreign = true;
 	state_sort(a.s);
 	*out = a.s;

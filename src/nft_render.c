@@ -4,13 +4,20 @@
  *
  *	prerouting   the mark bit of the tc program becomes UNTRACKED
  *	output       local output, stage by stage (nft_stage.c)
- *	g<G>_<n>     chains of generation G that output leads to
+ *	g<G>_out     where output jumps to in generation G
+ *	g<G>_<n>     chains that it leads to
  *	g<G>_err4/6  ICMP errors, by the packet they quote
  *	r<H>_<dir>   counters of the rule with handle H; failsafe_<dir>
  *	a4_ a6_ p_ q4_ q6_ qp_<hash>	sets of addresses and ports, and of quoted ones
  *
  * Both base chains stay hooked. All chains below output are replaced whenever anything changes;
  * counters live as long as their rule, and sets as long as their content.
+ *
+ * What is replaced goes one transaction later. The kernel picks the rules of one generation when a
+ * packet enters the base chain, but looks at map elements as of the moment it comes to them: a
+ * packet in the old chains would find the maps empty, match nothing and be tracked, if the
+ * transaction that leads output to the new chains took the old ones away (seen, 6.18: a few packets
+ * in a thousand swaps under load). For the same reason output itself has no rule with a map.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,9 +42,22 @@ void nft_state_free(struct nft_state *s)
 {
 	if (!s)
 		return;
+	free(s->chains);
+	free(s->leftovers);
 	free(s->sets);
 	free(s->counters);
 	free(s);
+}
+
+const char *nft_state_leftovers(const struct nft_state *s)
+{
+	return s ? s->leftovers : NULL;
+}
+
+void nft_state_settled(struct nft_state *s)
+{
+	free(s->leftovers);
+	s->leftovers = NULL;
 }
 
 void nft_plan_free(struct nft_plan *p)
@@ -45,6 +65,14 @@ void nft_plan_free(struct nft_plan *p)
 	strbuf_free(&p->script);
 	nft_state_free(p->after);
 	*p = (struct nft_plan){};
+}
+
+int state_add_chain(struct nft_state *s, const char *name)
+{
+	if (ARRAY_RESERVE(s->chains, s->cap_chains, s->n_chains + 1))
+		return -ENOMEM;
+	snprintf(s->chains[s->n_chains++], NCHAIN_NAME, "%s", name);
+	return 0;
 }
 
 int state_add_set(struct nft_state *s, const char *name)
@@ -178,8 +206,6 @@ static int render_all(struct render *r, const struct entries *entries, struct nf
 	if (err || r->chains.err || r->output.err || jump.err)
 		return err ? err : -ENOMEM;
 	state_sort(after);
-	after->n_chains = r->n_chains;
-	after->error_chains = r->error_chains;
 	after->hash = hash_text(hash_text(0xcbf29ce484222325ULL, &r->chains), &r->output);
 	after->exact = true;
 	return 0;
@@ -211,27 +237,20 @@ static bool same_objects(const struct nft_state *a, const struct nft_state *b)
 		!memcmp(a->counters, b->counters, a->n_counters * sizeof(*a->counters)));
 }
 
-/* Users go before what they use: rules of output, chains from the highest number down, objects. */
-static void remove_old(const struct nft_state *old, const struct nft_state *new, bool rules,
-		       struct strbuf *s)
+/* The script that takes away what the old state has and the new one does not use. */
+static int leave(const struct nft_state *old, const struct nft_state *new, bool rules, char **out)
 {
+	_strbuf_ struct strbuf s = {};
 	char name[24];
 
-	if (rules) {
-		strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
-		if (old->error_chains & ERRORS4)
-			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_err4\n",
-				    old->generation);
-		if (old->error_chains & ERRORS6)
-			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_err6\n",
-				    old->generation);
-		for (__u32 i = old->n_chains; i; i--)
-			strbuf_addf(s, "delete chain inet " NFT_TABLE " g%u_%u\n", old->generation,
-				    i);
-	}
+	/* Chains are emptied first, so that none is in use when it goes. */
+	for (size_t i = 0; rules && i < old->n_chains; i++)
+		strbuf_addf(&s, "flush chain inet " NFT_TABLE " %s\n", old->chains[i]);
+	for (size_t i = 0; rules && i < old->n_chains; i++)
+		strbuf_addf(&s, "delete chain inet " NFT_TABLE " %s\n", old->chains[i]);
 	for (size_t i = 0; i < old->n_sets; i++) {
 		if (!has_set(new, old->sets[i]))
-			strbuf_addf(s, "delete set inet " NFT_TABLE " %s\n", old->sets[i]);
+			strbuf_addf(&s, "delete set inet " NFT_TABLE " %s\n", old->sets[i]);
 	}
 	for (size_t i = 0; i < old->n_counters; i++) {
 		__u64 key = old->counters[i];
@@ -239,8 +258,37 @@ static void remove_old(const struct nft_state *old, const struct nft_state *new,
 		if (has_counter(new, key))
 			continue;
 		counter_name((__u32)(key >> 2), (enum ctb_dir)(key & 3), name);
-		strbuf_addf(s, "delete counter inet " NFT_TABLE " %s\n", name);
+		strbuf_addf(&s, "delete counter inet " NFT_TABLE " %s\n", name);
 	}
+	if (s.err)
+		return s.err;
+	*out = TAKE_PTR(s.s);
+	return 0;
+}
+
+/* Names of the chains that a rendering makes, or of those that stay. */
+static int note_chains(const struct render *r, const struct nft_state *old, struct nft_state *after,
+		       bool rules)
+{
+	char name[NCHAIN_NAME];
+	int err = 0;
+
+	for (size_t i = 0; !rules && !err && i < old->n_chains; i++)
+		err = state_add_chain(after, old->chains[i]);
+	if (!rules || err)
+		return err;
+	snprintf(name, sizeof(name), "g%u_out", after->generation);
+	err = state_add_chain(after, name);
+	for (int v = 4; !err && v <= 6; v += 2) {
+		snprintf(name, sizeof(name), "g%u_err%d", after->generation, v);
+		if (r->error_chains & (v == 4 ? ERRORS4 : ERRORS6))
+			err = state_add_chain(after, name);
+	}
+	for (__u32 i = 1; !err && i <= r->n_chains; i++) {
+		snprintf(name, sizeof(name), "g%u_%u", after->generation, i);
+		err = state_add_chain(after, name);
+	}
+	return err;
 }
 
 static void add_new(const struct render *r, const struct nft_state *old,
@@ -272,34 +320,49 @@ static void add_new(const struct render *r, const struct nft_state *old,
 			    new->mark, ~new->mark);
 	if (rules) {
 		add_text(s, &r->chains, new->generation);
-		strbuf_addf(s, "chain output {\n"
-			       "type filter hook output priority raw; policy accept;\n");
+		strbuf_addf(s, "chain g%u_out {\n", new->generation);
 		add_text(s, &r->output, new->generation);
-		strbuf_addf(s, "}\n");
+		strbuf_addf(s,
+			    "}\n"
+			    "chain output {\n"
+			    "type filter hook output priority raw; policy accept;\n"
+			    "jump g%u_out\n"
+			    "}\n",
+			    new->generation);
 	}
 	strbuf_addf(s, "}\n");
 }
 
-static void write_script(const struct render *r, const struct nft_state *before,
-			 struct nft_state *after, struct strbuf *s)
+static int write_script(const struct render *r, const struct nft_state *before,
+			struct nft_state *after, struct strbuf *s)
 {
 	const struct nft_state *old = before && !before->foreign ? before : NULL;
 	bool mark = !old || old->mark != after->mark;
 	bool rules = !old || !old->exact || old->hash != after->hash;
+	int err;
 
 	if (old && !rules)
 		after->generation = old->generation;
 	else if (old && after->generation == old->generation)
 		after->generation++; /* names must be fresh */
-	if (!mark && !rules && same_objects(old, after))
-		return;
+	err = note_chains(r, old, after, rules);
+	if (err)
+		return err;
+	if (!mark && !rules && same_objects(old, after)) {
+		if (old->leftovers)
+			after->leftovers = strdup(old->leftovers);
+		return old->leftovers && !after->leftovers ? -ENOMEM : 0;
+	}
 	if (before && before->foreign)
 		strbuf_addf(s, "delete table inet " NFT_TABLE "\n");
+	if (old && old->leftovers)
+		strbuf_addf(s, "%s", old->leftovers);
 	if (old && mark)
 		strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
-	if (old)
-		remove_old(old, after, rules, s);
+	if (old && rules)
+		strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
 	add_new(r, old, after, rules, mark, s);
+	return old ? leave(old, after, rules, &after->leftovers) : 0;
 }
 
 int nft_render(const struct entries *entries, const struct host *host, __u32 mark, __u32 generation,
@@ -316,8 +379,9 @@ int nft_render(const struct entries *entries, const struct host *host, __u32 mar
 		err = render_all(&r, entries, after);
 	}
 	if (!err) {
-		write_script(&r, before, after, &script);
-		err = script.err;
+		err = write_script(&r, before, after, &script);
+		if (!err)
+			err = script.err;
 	}
 	strbuf_free(&r.chains);
 	strbuf_free(&r.output);

@@ -37,11 +37,13 @@ enum field {
 };
 #define F_BIT(f) (1U << (f))
 
-#define BRANCH_INTERVALS_MAX 256  /* an address match with more stays a condition: a named set */
-#define JOIN_INTERVALS_MAX   16	  /* of an address in a map with concatenated keys */
-#define JOIN_PARTS_MIN	     4	  /* fewer do not need such a map */
-#define INLINE_ELEMENTS_MAX  16	  /* more elements in a condition: a named set */
-#define EXPAND_PORTS_MAX     1024 /* ranges of a map in all, to make it a hash and not a tree */
+#define LEAF_RULES	     10	 /* so many are as well tried one after the other */
+#define BRANCH_INTERVALS_MAX 256   /* an address match with more stays a condition: a named set */
+#define JOIN_INTERVALS_MAX   16	   /* of an address in a map with concatenated keys */
+#define JOIN_PARTS_MIN	     4	   /* fewer do not need such a map */
+#define INLINE_ELEMENTS_MAX  16	   /* more elements in a condition: a named set */
+#define EXPAND_PORTS_MAX     1024  /* ports of ranges in one map, to make it a hash */
+#define EXPAND_TOTAL_MAX     16384 /* and in all maps */
 
 /* Inclusive intervals, ascending, not touching each other. */
 struct iv {
@@ -113,6 +115,7 @@ struct render {
 	struct strbuf chains; /* whole chains, those referred to first */
 	struct strbuf output; /* rules of the base chain */
 	__u32 n_chains;
+	size_t expanded;	   /* ports written one by one so far */
 	unsigned int error_chains; /* ERRORS4, ERRORS6: which exist */
 	struct nset *sets;
 	size_t n_sets, cap_sets;
@@ -122,13 +125,17 @@ struct render {
 #define ERRORS6 2U
 
 /* What is loaded. */
+#define NCHAIN_NAME 24
+
 struct nft_state {
 	bool foreign; /* something of that name, but not by us: replace it whole */
 	__u32 mark;   /* 0: the rule in prerouting is not what it should be */
 	bool exact;   /* hash is known (not so after nft_adopt) */
 	__u64 hash;   /* of chains and rules, generation left out */
-	__u32 generation, n_chains;
-	unsigned int error_chains;
+	__u32 generation; /* the highest that a name has */
+	char (*chains)[NCHAIN_NAME]; /* below output */
+	size_t n_chains, cap_chains;
+	char *leftovers; /* script that removes what was replaced; see nft_render.c; or NULL */
 	char (*sets)[NSET_NAME]; /* sorted */
 	size_t n_sets, cap_sets;
 	__u64 *counters; /* counter_key() of each, ascending */
@@ -184,6 +191,7 @@ struct node {
 	enum field field;   /* BRANCH, COND: on what. FIB: of the filter before it */
 	struct part *parts; /* BRANCH */
 	size_t n_parts;
+	bool expand;		/* write port ranges as single ports */
 	const struct ivals *iv; /* COND: must be in these. FIB: filter, or NULL */
 	enum fib fib;
 	struct node *child; /* COND, FIB: the rest. BRANCH: where no part fits, or NULL */
@@ -195,7 +203,9 @@ struct tree {
 	struct render *r;
 	enum plane plane;
 	const struct cand *c;
-	size_t budget;
+	size_t rules, elements; /* budget: see nft_tree.c */
+	unsigned int cuts;
+	struct known_list *lists[1024];
 	struct node *memo[1024];
 };
 
@@ -216,6 +226,7 @@ void nset_render(const struct nset *s, struct strbuf *text);
 bool nset_name_ours(const char *name);
 
 /* nft_render.c */
+int state_add_chain(struct nft_state *s, const char *name);
 int state_add_set(struct nft_state *s, const char *name);
 int state_add_counter(struct nft_state *s, __u32 handle, enum ctb_dir dir);
 /* After the last of them: sort, drop duplicates. */
