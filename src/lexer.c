@@ -65,18 +65,22 @@ static void lex_other(struct lexer *lex, struct token *t)
 {
 	unsigned int code;
 	int n = utf8_decode(lex->p, (size_t)(lex->end - lex->p), &code);
-	const char *why = "unexpected character";
+	const char *why = "unexpected character", *want = NULL;
 
-	if (*lex->p == '\0')
-		why = "a NUL byte: this is no text file, or one in UTF-16";
-	else if (*lex->p == '\r')
+	if (*lex->p == '\0') {
+		why = "a NUL byte";
+		want = "a text file in ASCII or UTF-8";
+	} else if (*lex->p == '\r') {
 		why = "a carriage return inside a line";
-	else if (!n)
+		want = "it only at the end of the line";
+	} else if (!n) {
 		why = "a byte that is not UTF-8";
-	else if (*lex->p == ';')
-		why = "unexpected \";\": statements end with the line";
+	} else if (*lex->p == ';') {
+		why = "unexpected \";\"";
+		want = "the next statement on a line of its own";
+	}
 	lex->p += n ? n : 1;
-	bad(t, lex->p, why, NULL);
+	bad(t, lex->p, why, want);
 }
 
 /* Over blanks and a comment, to the next thing that is a token. */

@@ -225,6 +225,8 @@ static int parse_addrs(struct parser *p, struct addr_match *m)
 
 static bool is_number(const struct token *t)
 {
+	if (t->type != TOK_WORD)
+		return false;
 	for (size_t i = 0; i < t->len; i++)
 		if (t->text[i] < '0' || t->text[i] > '9')
 			return false;
@@ -281,7 +283,10 @@ static int parse_part(struct parser *p, struct parts *parts)
 	if (part == PARTS)
 		return -EINVAL;
 	if (parts->at[part].type != TOK_END) {
-		if (part == PROTO)
+		if (part == PROTO && is_number(&p->tok))
+			parser_error(p, &p->tok, "several ports or protocols in one { } list",
+				     "%.*s would be a second protocol", TOKEN_ARGS(&p->tok));
+		else if (part == PROTO)
 			parser_error(p, &p->tok, "one list, like { tcp, udp }",
 				     "a second protocol");
 		else

@@ -101,9 +101,17 @@ static bool starts_statement(const struct token *t)
 /* After an error inside a list: to the next comma, line or end of the list. */
 static void skip_item(struct parser *p)
 {
-	while (p->tok.type != TOK_COMMA && p->tok.type != TOK_CLOSE &&
-	       !parser_at_end_of_statement(p))
+	unsigned int depth = 0;
+
+	while (!parser_at_end_of_statement(p)) {
+		if (p->tok.type == TOK_OPEN)
+			depth++;
+		else if (!depth && (p->tok.type == TOK_COMMA || p->tok.type == TOK_CLOSE))
+			return;
+		else if (p->tok.type == TOK_CLOSE)
+			depth--;
 		parser_advance(p);
+	}
 }
 
 /* After an error outside of one: to the next line, and over a list that begins on this one. */

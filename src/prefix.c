@@ -228,7 +228,8 @@ int port_range_parse(const char *text, size_t len, struct port_range *out, const
 	if (lo < 0 || hi < 0 || s != end) {
 		while (s < end && *s >= '0' && *s <= '9')
 			s++;
-		*why = s > text && s == end ? "a port is at most 65535" : "not a port";
+		*why = s > text && s == end && s[-1] != '-' ? "a port is at most 65535"
+							    : "not a port";
 		return -EINVAL;
 	}
 	if (lo > 65535 || hi > 65535) {
