@@ -317,14 +317,17 @@ static bool same_target(const struct part *a, const struct part *b)
 	       (a->sub || (a->final->handle == b->final->handle && a->final->dir == b->final->dir));
 }
 
-/* Ports one by one where they are few, so that nft makes the map a hash. */
-static bool expand_ports(const struct node *n)
+/*
+ * Port ranges one by one where they are few, so that the kernel makes the map a hash. Errors are
+ * too rare for that to matter.
+ */
+static bool expand_ports(struct tree *t, const struct node *n)
 {
 	size_t ports = 0;
 
 	if (n->field == F_PROTO)
 		return true;
-	if (n->field != F_SPORT && n->field != F_DPORT)
+	if (t->plane != PLANE_OUT || (n->field != F_SPORT && n->field != F_DPORT))
 		return false;
 	for (size_t i = 0; i < n->n_parts; i++) {
 		const struct iv *iv = &n->parts[i].iv;
@@ -332,7 +335,10 @@ static bool expand_ports(const struct node *n)
 		if (iv->lo != iv->hi)
 			ports += (size_t)(iv->hi - iv->lo + 1);
 	}
-	return ports <= EXPAND_PORTS_MAX;
+	if (ports > EXPAND_PORTS_MAX || ports > EXPAND_TOTAL_MAX - t->r->expanded)
+		return false;
+	t->r->expanded += ports;
+	return true;
 }
 
 static int chain_of(struct tree *t, struct node *n, __u32 *chain);
@@ -398,7 +404,7 @@ static int run_render(struct tree *t, const struct node *n, const struct part *p
 static int map_render(struct tree *t, const struct node *n, enum fam fam, enum outcome what,
 		      const char *pre, const char *verb, struct strbuf *b)
 {
-	bool expand = expand_ports(n);
+	bool expand = n->expand;
 	size_t i = 0, count = 0;
 	const struct part *p;
 	struct iv iv, one;
@@ -464,7 +470,6 @@ static void joined_port(const struct tree *t, const struct node *n, struct iv iv
 static void joined_collect(const struct tree *t, const struct node *n, enum field addr,
 			   enum fam fam, bool track, struct joined *j)
 {
-	bool expand = expand_ports(n);
 	char name[24];
 
 	for (size_t i = 0; i < n->n_parts; i++) {
@@ -492,9 +497,9 @@ static void joined_collect(const struct tree *t, const struct node *n, enum fiel
 		}
 		if (j->n_pairs == before)
 			continue;
-		for (u128 v = p->iv.lo; expand && v <= p->iv.hi; v++)
+		for (u128 v = p->iv.lo; n->expand && v <= p->iv.hi; v++)
 			joined_port(t, n, (struct iv){ v, v }, name, j);
-		if (!expand)
+		if (!n->expand)
 			joined_port(t, n, p->iv, name, j);
 	}
 }
@@ -532,6 +537,7 @@ static int branch_render(struct tree *t, struct node *n, const char *pre, const 
 {
 	int err = 0;
 
+	n->expand = expand_ports(t, n);
 	for (enum fam f = FAM_4; !err && f <= FAM_ANY; f++) {
 		for (enum outcome o = OUT_NOTRACK; !err && o <= OUT_SUB; o++)
 			err = map_render(t, n, f, o, pre, verb, b);

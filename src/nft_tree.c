@@ -4,8 +4,8 @@
  * what a map key leads to is decided at once, or is a smaller list with one field less. Where
  * branching does not pay, the list stays a list.
  *
- * Shared ways are built once (memo), and a budget on the sum of all list lengths keeps
- * overlapping rules from multiplying: beyond it lists stay lists, which is slower, never wrong.
+ * Shared ways are built once (memo), and a budget of rules and map elements keeps overlapping
+ * candidates from multiplying: beyond it lists stay lists, which is slower, never wrong.
  */
 #include <errno.h>
 #include <string.h>
@@ -72,7 +72,10 @@ struct cut {
 	size_t n_wild, n_active;
 	struct part *parts;
 	size_t n_parts, cap_parts;
-	size_t sum, longest, limit;
+	size_t longest;
+	size_t rules; /* lengths of the different lists that are still to be divided */
+	size_t max_rules, max_parts;
+	unsigned int number;
 	struct list rest; /* what fits where no interval does */
 };
 
@@ -96,20 +99,53 @@ static size_t reachable(const struct tree *t, const __u32 *v, size_t n, unsigned
 	return n;
 }
 
-static int list_copy(struct tree *t, const __u32 *v, size_t n, struct list *out)
-{
-	out->v = arena_alloc(&t->r->mem, (n ? n : 1) * sizeof(*v));
-	if (!out->v)
-		return -ENOMEM;
-	if (n)
-		memcpy(out->v, v, n * sizeof(*v));
-	out->n = n;
-	return 0;
-}
-
 static bool same_list(const struct list *l, const __u32 *v, size_t n)
 {
 	return l->n == n && !memcmp(l->v, v, n * sizeof(*v));
+}
+
+static __u64 list_hash(const __u32 *v, size_t n)
+{
+	__u64 h = 0xcbf29ce484222325ULL;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ v[i]) * 0x100000001b3ULL;
+	return h ^ h >> 32;
+}
+
+struct known_list {
+	struct known_list *next;
+	struct list list;
+	unsigned int cut; /* the last one it appeared in */
+};
+
+/* Notes a list of the cut; equal lists are one. 0, -E2BIG (beyond the budget) or -ENOMEM. */
+static int cut_list(struct cut *c, const __u32 *v, size_t n, enum fam fam, struct list *out)
+{
+	struct known_list **slot, *k;
+
+	slot = &c->t->lists[list_hash(v, n) % ARRAY_SIZE(c->t->lists)];
+	for (k = *slot; k && !same_list(&k->list, v, n); k = k->next)
+		;
+	if (!k) {
+		k = arena_alloc(&c->t->r->mem, sizeof(*k) + n * sizeof(*v));
+		if (!k)
+			return -ENOMEM;
+		k->list.v = (__u32 *)(k + 1);
+		k->list.n = n;
+		if (n)
+			memcpy(k->list.v, v, n * sizeof(*v));
+		k->next = *slot;
+		*slot = k;
+	}
+	*out = k->list;
+	if (n > c->longest)
+		c->longest = n;
+	if (k->cut == c->number || !n || !cand_open(&c->t->c[v[0]], c->mask, fam))
+		return 0;
+	k->cut = c->number;
+	c->rules += n;
+	return c->rules > c->max_rules ? -E2BIG : 0;
 }
 
 /* One interval with the active and the wild candidates. */
@@ -135,21 +171,13 @@ static int cut_emit(struct cut *c, enum fam fam, u128 lo, u128 hi)
 		last->iv.hi = hi;
 		return 0;
 	}
-	c->sum += n;
-	if (n > c->longest)
-		c->longest = n;
-	if (c->sum > c->limit)
+	if (c->n_parts == c->max_parts)
 		return -E2BIG;
 	if (ARRAY_RESERVE(c->parts, c->cap_parts, c->n_parts + 1))
 		return -ENOMEM;
-	p = &c->parts[c->n_parts];
+	p = &c->parts[c->n_parts++];
 	*p = (struct part){ .fam = fam, .iv = { lo, hi } };
-	if (last && last->fam == fam && same_list(&last->list, c->merged, n))
-		p->list = last->list;
-	else if (list_copy(c->t, c->merged, n, &p->list))
-		return -ENOMEM;
-	c->n_parts++;
-	return 0;
+	return cut_list(c, c->merged, n, fam, &p->list);
 }
 
 static void toggle(struct cut *c, __u32 cand, bool end)
@@ -234,6 +262,7 @@ static int cut_field(struct cut *c, const struct list *l)
 	size_t n = 0;
 	int err = 0;
 
+	c->number = ++c->t->cuts;
 	c->wild = calloc(l->n, sizeof(*c->wild));
 	c->active = calloc(l->n + 1, sizeof(*c->active));
 	c->merged = calloc(l->n, sizeof(*c->merged));
@@ -254,12 +283,7 @@ static int cut_field(struct cut *c, const struct list *l)
 			c->wild[n++] = l->v[i];
 	}
 	n = reachable(c->t, c->wild, n, c->mask, c->fam);
-	c->sum += n;
-	if (n > c->longest)
-		c->longest = n;
-	if (c->sum > c->limit)
-		return -E2BIG;
-	return list_copy(c->t, c->wild, n, &c->rest);
+	return cut_list(c, c->wild, n, c->fam, &c->rest);
 }
 
 /* --- building --- */
@@ -322,6 +346,13 @@ static void join_parts(struct tree *t, struct node *n)
 	}
 }
 
+static void pay(struct tree *t, const struct node *n, const struct cut *c)
+{
+	if (c->rules > n->list.n)
+		t->rules -= c->rules - n->list.n;
+	t->elements -= c->n_parts;
+}
+
 static int branch(struct tree *t, struct node *n, const struct cut *c)
 {
 	n->kind = NODE_BRANCH;
@@ -364,7 +395,8 @@ static int build_single(struct tree *t, struct node *n)
 				 .field = f,
 				 .mask = n->mask | F_BIT(f),
 				 .fam = n->fam,
-				 .limit = JOIN_INTERVALS_MAX };
+				 .max_rules = t->rules,
+				 .max_parts = JOIN_INTERVALS_MAX };
 
 		if (n->mask & F_BIT(f) || !cand->addr[f - F_SRC] || cand->addr[f - F_SRC]->hard ||
 		    cand_open(cand, c.mask, n->fam))
@@ -385,7 +417,8 @@ static int build_proto(struct tree *t, struct node *n)
 			 .field = F_PROTO,
 			 .mask = n->mask | F_BIT(F_PROTO),
 			 .fam = n->fam,
-			 .limit = t->budget };
+			 .max_rules = n->list.n + t->rules,
+			 .max_parts = t->elements };
 	size_t i;
 	int err = cut_field(&c, &n->list);
 
@@ -395,14 +428,15 @@ static int build_proto(struct tree *t, struct node *n)
 	}
 	if (err)
 		goto out;
-	t->budget -= c.sum;
+	pay(t, n, &c);
 	for (i = 1; i < c.n_parts; i++) {
 		if (!same_list(&c.parts[0].list, c.parts[i].list.v, c.parts[i].list.n))
 			break;
 	}
 	if (c.rest.n || !c.n_parts || i < c.n_parts ||
 	    !cand_open(&t->c[c.parts[0].list.v[0]], c.mask, n->fam)) {
-		err = branch(t, n, &c);
+		if (n->list.n > LEAF_PROTO_RULES || !c.rules)
+			err = branch(t, n, &c);
 		goto out;
 	}
 	/* One list whatever the protocol is: a condition, not a map. */
@@ -447,7 +481,12 @@ static int build_shared(struct tree *t, struct node *n)
 static int field_union(struct tree *t, const struct list *l, enum field f, enum fam fam,
 		       const struct ivals **out)
 {
-	struct cut c = { .t = t, .field = f, .mask = ~0U, .fam = fam, .limit = (size_t)-1 };
+	struct cut c = { .t = t,
+			 .field = f,
+			 .mask = ~0U,
+			 .fam = fam,
+			 .max_rules = (size_t)-1,
+			 .max_parts = (size_t)-1 };
 	struct ivals *iv = arena_alloc(&t->r->mem, sizeof(*iv));
 	int err = 0;
 
@@ -509,7 +548,8 @@ static int build_branch(struct tree *t, struct node *n)
 				 .field = order[i],
 				 .mask = n->mask | F_BIT(order[i]),
 				 .fam = n->fam,
-				 .limit = t->budget };
+				 .max_rules = n->list.n + t->rules,
+				 .max_parts = t->elements };
 		bool pays;
 
 		if (n->mask & F_BIT(order[i]))
@@ -519,9 +559,12 @@ static int build_branch(struct tree *t, struct node *n)
 			cut_clean(&c);
 			break;
 		}
-		/* Shorter in the worst case, or at least on average by half. */
-		pays = !err && c.n_parts &&
-		       (c.longest < n->list.n || c.sum / (c.n_parts + 1) < n->list.n / 2);
+		/*
+		 * Shorter in the worst case, or at least on average by half; few rules only if
+		 * that decides them all.
+		 */
+		pays = !err && c.n_parts && (n->list.n > LEAF_RULES || !c.rules) &&
+		       (c.longest < n->list.n || c.rules / (c.n_parts + 1) < n->list.n / 2);
 		err = 0;
 		if (pays && (!best.t || c.longest < best.longest ||
 			     (c.longest == best.longest && c.n_parts < best.n_parts))) {
@@ -533,20 +576,11 @@ static int build_branch(struct tree *t, struct node *n)
 		cut_clean(&c);
 	}
 	if (!err && best.t) {
-		t->budget -= best.sum;
+		pay(t, n, &best);
 		err = branch(t, n, &best);
 	}
 	cut_clean(&best);
 	return err;
-}
-
-static __u64 list_hash(const struct list *l, unsigned int mask, enum fam fam)
-{
-	__u64 h = 0xcbf29ce484222325ULL ^ mask ^ (__u64)fam << 32;
-
-	for (size_t i = 0; i < l->n; i++)
-		h = (h ^ l->v[i]) * 0x100000001b3ULL;
-	return h ^ h >> 32;
 }
 
 static struct node *build(struct tree *t, struct list l, unsigned int mask, enum fam fam)
@@ -556,7 +590,8 @@ static struct node *build(struct tree *t, struct list l, unsigned int mask, enum
 	int err = 0;
 
 	l.n = reachable(t, l.v, l.n, mask, fam);
-	slot = &t->memo[list_hash(&l, mask, fam) % ARRAY_SIZE(t->memo)];
+	slot = &t->memo[(list_hash(l.v, l.n) + mask * 31 + (unsigned int)fam) %
+			ARRAY_SIZE(t->memo)];
 	for (n = *slot; n; n = n->next) {
 		if (n->mask == mask && n->fam == fam && same_list(&n->list, l.v, l.n))
 			return n;
@@ -586,12 +621,29 @@ static struct node *build(struct tree *t, struct list l, unsigned int mask, enum
 	return err < 0 ? NULL : n;
 }
 
+static size_t intervals_in(const struct cand *c)
+{
+	size_t n = 1 + (c->protos ? c->protos->n : 0);
+
+	for (int i = 0; i < 2; i++) {
+		if (c->port[i])
+			n += c->port[i]->n;
+		if (c->addr[i] && !c->addr[i]->hard)
+			n += c->addr[i]->f[FAM_4].n + c->addr[i]->f[FAM_6].n;
+	}
+	return n;
+}
+
 struct node *tree_build(struct tree *t, struct list list)
 {
 	enum fam fam = t->plane == PLANE_OUT ? FAM_ANY : t->plane == PLANE_ERR4 ? FAM_4 : FAM_6;
 
 	/* Enough for rules that overlap now and then; see the top of this file. */
-	t->budget = 64 * list.n + 4096;
+	t->rules = 4 * list.n + 1024;
+	t->elements = 4096;
+	for (size_t i = 0; i < list.n; i++)
+		t->elements += 4 * intervals_in(&t->c[list.v[i]]);
 	memset(t->memo, 0, sizeof(t->memo));
+	memset(t->lists, 0, sizeof(t->lists));
 	return build(t, list, 0, fam);
 }

@@ -37,7 +37,8 @@ enum field {
 };
 #define F_BIT(f) (1U << (f))
 
-#define LEAF_RULES	     10	 /* so many are as well tried one after the other */
+#define LEAF_RULES	     8	   /* so many are as well tried one after the other */
+#define LEAF_PROTO_RULES     3	   /* the same, instead of a map of protocols */
 #define BRANCH_INTERVALS_MAX 256   /* an address match with more stays a condition: a named set */
 #define JOIN_INTERVALS_MAX   16	   /* of an address in a map with concatenated keys */
 #define JOIN_PARTS_MIN	     4	   /* fewer do not need such a map */
@@ -128,11 +129,11 @@ struct render {
 #define NCHAIN_NAME 24
 
 struct nft_state {
-	bool foreign; /* something of that name, but not by us: replace it whole */
-	__u32 mark;   /* 0: the rule in prerouting is not what it should be */
-	bool exact;   /* hash is known (not so after nft_adopt) */
-	__u64 hash;   /* of chains and rules, generation left out */
-	__u32 generation; /* the highest that a name has */
+	bool foreign;		     /* something of that name, but not by us: replace it whole */
+	__u32 mark;		     /* 0: the rule in prerouting is not what it should be */
+	bool exact;		     /* hash is known (not so after nft_adopt) */
+	__u64 hash;		     /* of chains and rules, generation left out */
+	__u32 generation;	     /* the highest that a name has */
 	char (*chains)[NCHAIN_NAME]; /* below output */
 	size_t n_chains, cap_chains;
 	char *leftovers; /* script that removes what was replaced; see nft_render.c; or NULL */
