@@ -381,7 +381,7 @@ static size_t check_ruleset(unsigned int rules)
 		ruleset_free(probe);
 	}
 	if (ruleset_parse_text("t", ".", text.s, text.len, &b.rs, &d))
-		cr_fail("%s", d.text.s);
+		cr_assert(false, "%s", d.text.s);
 	cr_assert_eq(expand_ruleset(b.rs, &es, &d), 0);
 	cr_assert_eq(compile(&es, &b.host, 0x40, &c, &d), 0);
 	for (int i = 0; i < 20000; i++) {
