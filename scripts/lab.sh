@@ -135,6 +135,8 @@ lab_addr() {
 	done
 }
 
+mac_of() { on "$1" ip -j link show dev "$2" | jq -r '.[0].address'; }
+
 # client c0 --- s0 server
 lab_pair() {
 	lab_host client server
@@ -180,11 +182,14 @@ daemon_ready() {
 	[[ -S $LAB_SOCK ]] && "$CTBYPASS" status -S $LAB_SOCK >/dev/null 2>&1
 }
 
-# daemon_stop [SIGNAL]
+# daemon_stop: as systemd would. daemon_kill: as the OOM killer would.
 daemon_stop() {
-	kill -"${1:-TERM}" "$LAB_DAEMON"
+	kill -TERM "$LAB_DAEMON"
+	wait "$LAB_DAEMON" || die "the daemon stopped with status $?"
+}
+daemon_kill() {
+	kill -KILL "$LAB_DAEMON"
 	wait "$LAB_DAEMON" 2>/dev/null || true
-	LAB_DAEMON=
 }
 
 # daemon_conf HOST [OPTION...] <<<CONFIG: write the configuration and start.
@@ -200,10 +205,30 @@ ctb() {
 	timeout 20 "$CTBYPASS" "$cmd" -S $LAB_SOCK "$@"
 }
 
+# rule_stat HANDLE receive|output original|reply|icmp_error packets|bytes: one counter of a rule.
+# rule_all HANDLE: packets in every direction and hook; rule_where TEXT: the handle of the rule
+# whose text has TEXT in it; reason NAME: packets left alone for that reason.
+rule_stat() {
+	ctb stats -j | jq --argjson h "$1" --arg hook "$2" --arg dir "$3" --arg what "$4" \
+		'.rules[] | select(.handle == $h) | .[$hook][$dir][$what]'
+}
+rule_all() {
+	ctb stats -j | jq --argjson h "$1" \
+		'.rules[] | select(.handle == $h) | [.receive[], .output[] | .packets] | add'
+}
+rule_where() {
+	ctb stats -j | jq --arg t "$1" '[.rules[] | select(.rule | contains($t)) | .handle][0]'
+}
+reason() { ctb stats -j | jq --arg r "$1" '.reasons[] | select(.name == $r) | .packets'; }
+
 # ---- looking -------------------------------------------------------------------------------
 
 die() {
-	lab_on_error "${BASH_SOURCE[1]}" "${BASH_LINENO[0]}" "$*"
+	local i=1 # the line of the scenario, not the one of a helper here
+	while [[ ${BASH_SOURCE[i]} == "${BASH_SOURCE[0]}" && -n ${BASH_SOURCE[i + 1]:-} ]]; do
+		i=$((i + 1))
+	done
+	lab_on_error "${BASH_SOURCE[i]}" "${BASH_LINENO[i - 1]}" "$*"
 	exit 1
 }
 
@@ -337,15 +362,15 @@ serve() {
 	poll 10 grep -q ready "$LAB/$name.log" || die "$name does not start: $(cat "$LAB/$name.log")"
 }
 
-# fill_conntrack HOST LEAVE: fill the host's table with assured entries until LEAVE are free. The
-# limit is the kernel's for all namespaces and is not touched: the entries are real.
+# fill_conntrack HOST LEAVE: empty the host's table, then fill it until LEAVE entries are free. The
+# limit is the kernel's for all namespaces and is not touched: the entries are real, and assured, or
+# the kernel would throw them out for the next new flow.
 fill_conntrack() {
-	local max now
+	local max
 	max=$(cat /proc/sys/net/netfilter/nf_conntrack_max)
 	((max <= 2097152)) || skip "nf_conntrack_max is $max: filling such a table takes too long"
-	now=$(ct_entries "$1")
-	# Assured, or the kernel would throw them out for the next new flow.
-	$PYTHON - $((max - $2 - now)) <<-'EOT' >$LAB/fill
+	ct_flush "$1"
+	$PYTHON - $((max - $2)) <<-'EOT' >$LAB/fill
 		import sys
 		for i in range(int(sys.argv[1])):
 		    print("-I -p udp -s 198.18.%d.%d -d 198.19.0.1 --sport %d --dport 9 --timeout 600"

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""udp_flows.py [-n FLOWS] [-k PACKETS] [-s SIZE] [-t SECONDS] [-b SPORT] HOST PORT
+"""udp_flows.py [-n FLOWS] [-k PACKETS] [-s SIZE] [-t SECONDS] [-w WINDOW]
+[-b SPORT] HOST PORT
 
 Open FLOWS sockets, send PACKETS datagrams on each and count the echoes, without any
 retransmission. Prints "sent N got N"; exit status 1 unless every one came back intact.
-At most 64 datagrams are under way, so that no queue of a lab overflows."""
+At most WINDOW (64) datagrams are under way, so that no queue of a lab overflows."""
 import argparse
 import os
 import selectors
@@ -17,6 +18,7 @@ p.add_argument("-n", type=int, default=1)
 p.add_argument("-k", type=int, default=1)
 p.add_argument("-s", type=int, default=64)
 p.add_argument("-t", type=float, default=2.0)
+p.add_argument("-w", type=int, default=64)
 p.add_argument("-b", type=int, default=0, help="first source port")
 p.add_argument("host")
 p.add_argument("port", type=int)
@@ -40,7 +42,7 @@ todo = iter([(s, n) for n in range(a.k) for s in socks])
 last = time.monotonic()
 more = True
 while more or waiting:
-    while more and len(waiting) < 64:
+    while more and len(waiting) < a.w:
         item = next(todo, None)
         if item is None:
             more = False
