@@ -4,7 +4,7 @@
 #include "proto.h"
 #include "rules.h"
 
-#define WRAP_AT 54 /* columns, before the element that may take another 45 */
+#define LINE_WIDTH 100
 
 static void print_name(const char *name, struct strbuf *out)
 {
@@ -154,41 +154,51 @@ __u64 rule_hash(const struct rule *r)
 
 /* Elements of a set, over several lines where one would be long. */
 struct elements {
-	struct strbuf *out;
-	size_t n, line_start;
+	struct strbuf *out, word;
+	size_t n, column;
 };
 
-static void before_element(struct elements *e)
+/* What word holds is the next element. */
+static void add_element(struct elements *e)
 {
-	if (e->n++)
+	if (e->n++) {
 		strbuf_addf(e->out, ",");
-	if (e->out->len - e->line_start > WRAP_AT) {
+		e->column++;
+	}
+	if (e->column + 1 + e->word.len + 2 > LINE_WIDTH) {
 		strbuf_addf(e->out, "\n\t");
-		e->line_start = e->out->len;
+		e->column = 8;
 	} else {
 		strbuf_addf(e->out, " ");
+		e->column++;
 	}
+	strbuf_add(e->out, e->word.s, e->word.len);
+	e->column += e->word.len;
+	e->word.len = 0;
 }
 
 static void print_elements(const struct prefix_list *addrs, const struct port_list *ports,
-			   struct strbuf *out, size_t line_start)
+			   struct strbuf *out, size_t column)
 {
-	struct elements e = { .out = out, .line_start = line_start };
+	struct elements e = { .out = out, .column = column + 2 };
 
 	strbuf_addf(out, " {");
 	for (size_t i = 0; i < addrs->n4; i++) {
-		before_element(&e);
-		prefix4_print(addrs->v4[i], out);
+		prefix4_print(addrs->v4[i], &e.word);
+		add_element(&e);
 	}
 	for (size_t i = 0; i < addrs->n6; i++) {
-		before_element(&e);
-		prefix6_print(addrs->v6[i], out);
+		prefix6_print(addrs->v6[i], &e.word);
+		add_element(&e);
 	}
 	for (size_t i = 0; i < ports->n; i++) {
-		before_element(&e);
-		port_range_print(ports->ranges[i], out);
+		port_range_print(ports->ranges[i], &e.word);
+		add_element(&e);
 	}
 	strbuf_addf(out, " }");
+	if (e.word.err)
+		out->err = e.word.err;
+	strbuf_free(&e.word);
 }
 
 void set_print(const struct named_set *s, struct strbuf *out)
@@ -197,12 +207,12 @@ void set_print(const struct named_set *s, struct strbuf *out)
 
 	strbuf_addf(out, "set %s", s->name);
 	if (!s->file || s->modified) {
-		print_elements(&s->addrs, &s->ports, out, start);
+		print_elements(&s->addrs, &s->ports, out, out->len - start);
 		return;
 	}
 	strbuf_addf(out, " file \"%s\"", s->file);
 	if (s->extra_addrs.n4 || s->extra_addrs.n6 || s->extra_ports.n)
-		print_elements(&s->extra_addrs, &s->extra_ports, out, start);
+		print_elements(&s->extra_addrs, &s->extra_ports, out, out->len - start);
 }
 
 void ruleset_print(const struct ruleset *rs, bool handles, struct strbuf *out)

@@ -38,6 +38,7 @@ static inline void parsed_free(struct parsed *p)
 {
 	ruleset_free(p->rs);
 	diag_free(&p->d);
+	*p = (struct parsed){ 0 };
 }
 #define _parsed_ _cleanup_(parsed_free)
 
