@@ -307,7 +307,7 @@ static bool answer(struct control *c, struct client *cl, __u64 now)
 		if (!queue(cl, reply) || !write_out(cl, now))
 			return false;
 	}
-	return cl->out || !cl->closed;
+	return !cl->closed;
 }
 
 /* Read what has come. False: the connection is broken. */

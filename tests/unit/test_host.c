@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What rtnetlink says of a network namespace, read from one of our own. Needs root and ip(8). */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if_arp.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+
+#include "host.h"
+
+static struct host host;
+
+static void setup(void)
+{
+	if (geteuid())
+		cr_skip_test("a network namespace of our own needs root");
+	cr_assert_eq(unshare(CLONE_NEWNET), 0, "%s", strerror(errno));
+}
+
+static void teardown(void)
+{
+	host_free(&host);
+}
+
+TestSuite(host, .init = setup, .fini = teardown);
+
+static void sh(const char *cmd)
+{
+	cr_assert_eq(system(cmd), 0, "%s", cmd);
+}
+
+static void again(void)
+{
+	host_free(&host);
+	cr_assert_eq(host_read(&host), 0);
+}
+
+static const struct host_if *dev(const char *name)
+{
+	for (size_t i = 0; i < host.n_ifs; i++) {
+		if (!strcmp(host.ifs[i].name, name))
+			return &host.ifs[i];
+	}
+	return NULL;
+}
+
+static bool has4(__u32 addr, __u8 len)
+{
+	for (size_t i = 0; i < host.local.n4; i++) {
+		if (host.local.v4[i].addr == addr && host.local.v4[i].len == len)
+			return true;
+	}
+	return false;
+}
+
+static bool has6(__u64 hi, __u64 lo, __u8 len)
+{
+	for (size_t i = 0; i < host.local.n6; i++) {
+		const struct prefix6 *p = &host.local.v6[i];
+
+		if (p->hi == hi && p->lo == lo && p->len == len)
+			return true;
+	}
+	return false;
+}
+
+Test(host, an_empty_namespace)
+{
+	again();
+	cr_assert_eq(host.n_ifs, 1);
+	cr_expect_str_eq(host.ifs[0].name, "lo");
+	cr_expect(host.ifs[0].flags & IFF_LOOPBACK);
+	cr_expect_eq(host.ifs[0].type, ARPHRD_LOOPBACK);
+	cr_expect_eq(host.ifs[0].mtu, 65536);
+	/* Always there, addresses or not. */
+	cr_expect_eq(host.local.n4, 3);
+	cr_expect(has4(0x7f000000, 8));
+	cr_expect(has4(0xe0000000, 4));
+	cr_expect(has4(0xffffffff, 32));
+	cr_expect_eq(host.local.n6, 2);
+	cr_expect(has6(0, 1, 128));
+	cr_expect(has6(0xff00ULL << 48, 0, 8));
+}
+
+Test(host, addresses_and_what_comes_with_them)
+{
+	sh("ip link add d0 type veth peer d1; ip link set lo up; ip link set d0 up;"
+	   "ip addr add 192.0.2.9/24 dev d0; ip addr add 198.51.100.1/32 dev d0;"
+	   "ip -6 addr add 2001:db8::5/64 dev d0 nodad;"
+	   "ip route add local 203.0.113.0/24 dev lo; ip route add 10.0.0.0/8 dev d0;"
+	   "ip route add broadcast 10.255.255.255 dev d0 table local;"
+	   "ip route add local 172.16.0.0/12 dev lo table 100");
+	again();
+	cr_expect(has4(0xc0000209, 32)); /* 192.0.2.9 */
+	cr_expect(has4(0xc00002ff, 32)); /* its broadcast */
+	cr_expect(has4(0xc6336401, 32));
+	cr_expect(has4(0xcb007100, 24)); /* a whole prefix made local */
+	cr_expect(has4(0x0affffff, 32));
+	cr_expect(has6(0x20010db800000000, 5, 128));
+	cr_expect_not(has4(0xc0000200, 24)); /* the connected network is not */
+	cr_expect_not(has4(0x0a000000, 8));
+	cr_expect_not(has4(0xac100000, 12)); /* another table */
+	cr_expect(host_is_local(&host, false, 0, 0xc0000209));
+	cr_expect_not(host_is_local(&host, false, 0, 0xc000020a));
+	cr_expect(host_is_local(&host, false, 0, 0xcb0071fe));
+	cr_expect_not(host_is_local(&host, false, 0, 0xcb007200));
+	cr_expect(host_is_local(&host, true, 0x20010db800000000, 5));
+	cr_expect_not(host_is_local(&host, true, 0x20010db800000000, 6));
+	cr_expect_not(host_is_local(&host, true, 0x20010db800000001, 5));
+	cr_expect(host_is_local(&host, true, 0xff02ULL << 48, 1));
+	sh("ip addr del 192.0.2.9/24 dev d0");
+	again();
+	cr_expect_not(has4(0xc0000209, 32));
+}
+
+Test(host, sorted_and_without_duplicates)
+{
+	sh("ip link set lo up; ip addr add 198.51.100.1/32 dev lo; ip addr add 192.0.2.1/32 dev lo;"
+	   "ip route add local 192.0.2.0/24 dev lo;"
+	   "ip route add local 198.51.100.1 dev lo metric 9 table local;"
+	   "ip -6 addr add 2001:db8::5/128 dev lo; ip -6 addr add 2001:db8::1/128 dev lo");
+	again();
+	for (size_t i = 1; i < host.local.n4; i++) {
+		struct prefix4 a = host.local.v4[i - 1], b = host.local.v4[i];
+
+		cr_expect(a.addr < b.addr || (a.addr == b.addr && a.len < b.len));
+	}
+	for (size_t i = 1; i < host.local.n6; i++) {
+		struct prefix6 a = host.local.v6[i - 1], b = host.local.v6[i];
+
+		cr_expect(a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo) ||
+			  (a.hi == b.hi && a.lo == b.lo && a.len < b.len));
+	}
+}
+
+Test(host, devices)
+{
+	sh("ip link add d0 type veth peer d1; ip link add br0 type bridge;"
+	   "ip link set d0 master br0; ip link set d0 mtu 1400; ip link set br0 up");
+	again();
+	cr_assert_not_null(dev("d0"));
+	cr_expect_eq(dev("d0")->master, dev("br0")->ifindex);
+	cr_expect_eq(dev("d1")->master, 0);
+	cr_expect_eq(dev("d0")->mtu, 1400);
+	cr_expect_str_eq(dev("d0")->kind, "veth");
+	cr_expect_str_eq(dev("br0")->kind, "bridge");
+	cr_expect_eq(dev("d0")->type, ARPHRD_ETHER);
+	cr_expect_eq(dev("d0")->parent, 0, "the other end of a veth is no parent");
+	cr_expect(dev("br0")->flags & IFF_UP);
+	cr_expect_not(dev("d1")->flags & IFF_UP);
+	cr_expect_eq(host_find(&host, dev("br0")->ifindex), dev("br0"));
+	cr_expect_null(host_find(&host, 4711));
+}
+
+Test(host, vlan_devices)
+{
+	if (system("ip link add d0 type veth peer d1;"
+		   "ip link add link d0 name d0.7 type vlan id 7 2>/dev/null"))
+		cr_skip_test("this kernel has no VLAN devices");
+	again();
+	cr_assert_not_null(dev("d0.7"));
+	cr_expect_eq(dev("d0.7")->vid, 7);
+	cr_expect_eq(dev("d0.7")->parent, dev("d0")->ifindex);
+	cr_expect_eq(dev("d0")->vid, 0);
+}
+
+Test(host, comparisons)
+{
+	struct host before;
+
+	sh("ip link set lo up; ip link add d0 type veth peer d1");
+	again();
+	before = host;
+	host = (struct host){};
+	again();
+	cr_expect(host_same_interfaces(&before, &host));
+	cr_expect(host_same_local(&before, &host));
+	sh("ip addr add 192.0.2.1/32 dev lo");
+	again();
+	cr_expect(host_same_interfaces(&before, &host));
+	cr_expect_not(host_same_local(&before, &host));
+	sh("ip addr del 192.0.2.1/32 dev lo; ip link set d0 name d9");
+	again();
+	cr_expect_not(host_same_interfaces(&before, &host));
+	cr_expect(host_same_local(&before, &host));
+	host_free(&before);
+}
+
+Test(host, where_packets_come_from)
+{
+	sh("ip link set lo up; ip link add d0 type veth peer d1; ip link set d0 up;"
+	   "ip link set d1 up; ip addr add 192.0.2.1/24 dev d0;"
+	   "ip route add 198.51.100.0/24 via 192.0.2.2; ip addr add 10.0.0.1/8 dev d1;"
+	   "ip -6 addr add 2001:db8::1/64 dev d1 nodad");
+	again();
+	cr_expect_eq(host_route_dev(false, 0, 0xc6336405), dev("d0")->ifindex);
+	cr_expect_eq(host_route_dev(false, 0, 0x0a000005), dev("d1")->ifindex);
+	cr_expect_eq(host_route_dev(true, 0x20010db800000000, 9), dev("d1")->ifindex);
+	cr_expect_lt(host_route_dev(false, 0, 0x08080808), 0);
+}
+
+/* 1 or 0 as host_watch_drain() says within a moment of cmd. */
+static int told(int fd, const char *cmd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int r = 0;
+
+	host_watch_drain(fd);
+	sh(cmd);
+	while (!r && poll(&p, 1, 100) > 0)
+		r = host_watch_drain(fd);
+	return r;
+}
+
+Test(host, what_is_told)
+{
+	int fd = host_watch_open();
+
+	cr_assert_geq(fd, 0);
+	cr_expect(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	cr_expect_eq(host_watch_drain(fd), 0);
+	cr_expect_eq(told(fd, "ip link set lo up"), 1);
+	cr_expect_eq(told(fd, "ip link add d0 type veth peer d1"), 1);
+	cr_expect_eq(told(fd, "ip addr add 192.0.2.1/24 dev d0"), 1);
+	cr_expect_eq(told(fd, "ip link set d0 name d7"), 1);
+	cr_expect_eq(told(fd, "ip link set d7 up; ip link set d1 up; sleep 0.2"), 1);
+	cr_expect_eq(told(fd, "ip route add 10.0.0.0/8 via 192.0.2.2"), 0, "a unicast route");
+	cr_expect_eq(told(fd, "ip route del 10.0.0.0/8"), 0);
+	cr_expect_eq(told(fd, "ip route add blackhole 10.0.0.0/8"), 0);
+	cr_expect_eq(told(fd, "ip route add local 10.1.0.0/16 dev lo"), 1);
+	cr_expect_eq(told(fd, "ip route del local 10.1.0.0/16 dev lo"), 1);
+	cr_expect_eq(told(fd, "ip -6 addr add 2001:db8::1/128 dev lo"), 1);
+	cr_expect_eq(told(fd, "ip link del d7"), 1);
+	close(fd);
+}
+
+/* A full routing table going by must not push out what matters. */
+Test(host, many_routes_cost_nothing)
+{
+	int fd = host_watch_open();
+
+	sh("ip link add d0 type veth peer d1; ip link set d0 up; ip addr add 192.0.2.1/24 dev d0");
+	host_watch_drain(fd);
+	cr_expect_eq(told(fd, "for i in $(seq 0 9999); do echo route add "
+			      "10.$((i / 256)).$((i % 256)).0/24 via 192.0.2.2; done | ip -b -"),
+		     0);
+	close(fd);
+}
