@@ -61,21 +61,16 @@ bool counter_parse(const char *name, __u32 *handle, enum ctb_dir *dir)
  */
 static const char *field_expr(enum plane plane, enum field f, enum fam fam)
 {
-	static const char *const out[] = { "meta l4proto", "th sport", "th dport" };
-	static const char *const out_addr[2][2] = { { "ip saddr", "ip daddr" },
-						    { "ip6 saddr", "ip6 daddr" } };
-	static const char *const err4[] = { "@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32",
-					    "@th,192,32" };
-	static const char *const err6[] = { "@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128",
-					    "@th,256,128" };
+	static const char *const expr[][F_OIF + 1] = {
+		{ "meta l4proto", "th sport", "th dport", "ip saddr", "ip daddr" },
+		{ "meta l4proto", "th sport", "th dport", "ip6 saddr", "ip6 daddr" },
+		{ "@th,136,8", "@th,224,16", "@th,240,16", "@th,160,32", "@th,192,32" },
+		{ "@th,112,8", "@th,384,16", "@th,400,16", "@th,128,128", "@th,256,128" },
+	};
 
-	if (plane == PLANE_ERR4)
-		return err4[f];
-	if (plane == PLANE_ERR6)
-		return err6[f];
-	if (f == F_SRC || f == F_DST)
-		return out_addr[fam][f - F_SRC];
-	return out[f];
+	if (plane == PLANE_OUT)
+		return expr[fam == FAM_6][f];
+	return expr[plane == PLANE_ERR4 ? 2 : 3][f];
 }
 
 static void value_text(struct strbuf *b, enum plane plane, enum field f, enum fam fam, u128 v)

@@ -241,7 +241,8 @@ static int cut_domain(struct cut *c, const struct list *l, enum fam fam)
 				c->ev[c->n_ev++] = (struct event){ iv->v[k].hi + 1, l->v[i], true };
 		}
 	}
-	qsort(c->ev, c->n_ev, sizeof(*c->ev), event_cmp);
+	if (c->n_ev)
+		qsort(c->ev, c->n_ev, sizeof(*c->ev), event_cmp);
 	for (size_t i = 0; !err && i < c->n_ev;) {
 		u128 pos = c->ev[i].pos;
 
