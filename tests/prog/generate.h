@@ -20,8 +20,8 @@ unsigned int rng_below(struct rng *r, unsigned int n); /* n > 0 */
 bool rng_percent(struct rng *r, unsigned int percent);
 
 #define WORLD_PREFIXES 12
-#define WORLD_PORTS 8
-#define WORLD_SETS 4
+#define WORLD_PORTS    8
+#define WORLD_SETS     4
 
 struct world {
 	struct prefix4 p4[WORLD_PREFIXES];

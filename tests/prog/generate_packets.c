@@ -110,7 +110,7 @@ static __u16 any_port(struct rng *r, const struct world *w)
 
 static __u8 any_proto(struct rng *r)
 {
-	static const __u8 usual[] = {6, 6, 6, 17, 17, 17, 136, 132, 33, 1, 58, 47, 50, 51};
+	static const __u8 usual[] = { 6, 6, 6, 17, 17, 17, 136, 132, 33, 1, 58, 47, 50, 51 };
 
 	return rng_percent(r, 93) ? usual[rng_below(r, sizeof(usual))] : rng_next(r);
 }
@@ -160,8 +160,7 @@ static bool wants_v6(struct rng *r, const struct rule *rule)
 	return rng_percent(r, 45);
 }
 
-static void flow_for(struct rng *r, const struct world *w, const struct rule *rule,
-		     struct flow *f)
+static void flow_for(struct rng *r, const struct world *w, const struct rule *rule, struct flow *f)
 {
 	unsigned int i;
 
@@ -239,7 +238,7 @@ static void make_flow(struct rng *r, const struct world *w, const struct ruleset
 
 static void put_exts(struct rng *r, struct packet *p, bool hostile)
 {
-	static const __u8 types[] = {0, 43, 60, 51};
+	static const __u8 types[] = { 0, 43, 60, 51 };
 	unsigned int i, n = 0;
 
 	if (rng_percent(r, 20))
@@ -250,8 +249,7 @@ static void put_exts(struct rng *r, struct packet *p, bool hostile)
 		pkt_ext(p, types[rng_below(r, 4)],
 			hostile && rng_percent(r, 3) ? rng_below(r, 256) : rng_below(r, 3));
 	if (rng_percent(r, 6))
-		pkt_frag6(p, rng_percent(r, 35) ? 1 + rng_below(r, 0x1fff) : 0,
-			  rng_percent(r, 60));
+		pkt_frag6(p, rng_percent(r, 35) ? 1 + rng_below(r, 0x1fff) : 0, rng_percent(r, 60));
 	if (n && rng_percent(r, 10))
 		pkt_ext(p, 60, 0);
 }
@@ -259,7 +257,7 @@ static void put_exts(struct rng *r, struct packet *p, bool hostile)
 static void put_ip(struct rng *r, struct packet *p, const struct flow *f, bool hostile)
 {
 	if (f->v6) {
-		struct pkt_ip6_args a = {.payload = PKT_AUTO};
+		struct pkt_ip6_args a = { .payload = PKT_AUTO };
 
 		memcpy(a.src, f->src, 16);
 		memcpy(a.dst, f->dst, 16);
@@ -270,7 +268,7 @@ static void put_ip(struct rng *r, struct packet *p, const struct flow *f, bool h
 		pkt_ip6(p, &a);
 		put_exts(r, p, hostile);
 	} else {
-		struct pkt_ip4_args a = {.total = PKT_AUTO};
+		struct pkt_ip4_args a = { .total = PKT_AUTO };
 
 		memcpy(a.src, f->src, 4);
 		memcpy(a.dst, f->dst, 4);
@@ -330,11 +328,11 @@ static void put_l4(struct rng *r, struct packet *p, const struct flow *f, bool h
 }
 
 /* The ICMP header of an error about f, by a router somewhere. */
-static void put_error(struct rng *r, const struct world *w, struct packet *p,
-		      const struct flow *f, bool hostile)
+static void put_error(struct rng *r, const struct world *w, struct packet *p, const struct flow *f,
+		      bool hostile)
 {
-	static const __u8 types4[] = {3, 3, 3, 4, 5, 11, 12};
-	struct flow outer = {.v6 = f->v6};
+	static const __u8 types4[] = { 3, 3, 3, 4, 5, 11, 12 };
+	struct flow outer = { .v6 = f->v6 };
 
 	if (hostile && rng_percent(r, 8))
 		outer.v6 = !f->v6;
@@ -358,8 +356,8 @@ static void put_quote(struct rng *r, struct packet *p, size_t quote)
 	if (rng_percent(r, 40))
 		return;
 	/* Between nothing at all and what the RFCs ask for. */
-	pkt_quote_cut(p, rng_percent(r, 40) ? p->len - quote - rng_below(r, p->len - quote + 1) :
-					      20 + 8 + rng_below(r, 60));
+	pkt_quote_cut(p, rng_percent(r, 40) ? p->len - quote - rng_below(r, p->len - quote + 1)
+					    : 20 + 8 + rng_below(r, 60));
 }
 
 static void put_link(struct rng *r, struct packet *p, const struct host_if *in)
@@ -393,8 +391,7 @@ static void mutate(struct rng *r, struct packet *p)
 	case 1: /* flip bits where the headers are */
 		n = 1 + rng_below(r, 4);
 		for (i = 0; i < n && p->len; i++)
-			p->data[rng_below(r, p->len < 120 ? p->len : 120)] ^=
-				1 << rng_below(r, 8);
+			p->data[rng_below(r, p->len < 120 ? p->len : 120)] ^= 1 << rng_below(r, 8);
 		break;
 	case 2: /* any byte behind the link layer */
 		if (p->l3 && p->l3 < p->len)

@@ -30,7 +30,7 @@ static struct prefix4 cut4(__u32 addr, unsigned int len)
 {
 	__u32 mask = len ? ~0U << (32 - len) : 0;
 
-	return (struct prefix4){.addr = addr & mask, .len = len};
+	return (struct prefix4){ .addr = addr & mask, .len = len };
 }
 
 static struct prefix6 cut6(__u64 hi, __u64 lo, unsigned int len)
@@ -38,14 +38,14 @@ static struct prefix6 cut6(__u64 hi, __u64 lo, unsigned int len)
 	__u64 mh = len >= 64 ? ~0ULL : len ? ~0ULL << (64 - len) : 0;
 	__u64 ml = len == 128 ? ~0ULL : len > 64 ? ~0ULL << (128 - len) : 0;
 
-	return (struct prefix6){.hi = hi & mh, .lo = lo & ml, .len = len};
+	return (struct prefix6){ .hi = hi & mh, .lo = lo & ml, .len = len };
 }
 
 /* Half of them lie inside an earlier one. Lengths around 16 and 64 are where tables are joined. */
 static void make_prefixes(struct rng *r, struct world *w)
 {
-	static const unsigned int len4[] = {8, 15, 16, 17, 20, 24, 28, 31, 32, 32};
-	static const unsigned int len6[] = {16, 32, 48, 63, 64, 65, 80, 127, 128, 128};
+	static const unsigned int len4[] = { 8, 15, 16, 17, 20, 24, 28, 31, 32, 32 };
+	static const unsigned int len6[] = { 16, 32, 48, 63, 64, 65, 80, 127, 128, 128 };
 	unsigned int i, len;
 
 	for (i = 0; i < WORLD_PREFIXES; i++) {
@@ -78,16 +78,16 @@ static void make_prefixes(struct rng *r, struct world *w)
 
 static void make_ports(struct rng *r, struct world *w)
 {
-	static const __u16 known[] = {0, 1, 22, 53, 80, 443, 8080, 33333, 65534, 65535};
+	static const __u16 known[] = { 0, 1, 22, 53, 80, 443, 8080, 33333, 65534, 65535 };
 	unsigned int i, lo, hi;
 
 	for (i = 0; i < WORLD_PORTS; i++) {
-		lo = rng_percent(r, 50) ? known[rng_below(r, ARRAY_SIZE(known))] :
-					  rng_below(r, 65536);
+		lo = rng_percent(r, 50) ? known[rng_below(r, ARRAY_SIZE(known))]
+					: rng_below(r, 65536);
 		hi = lo;
 		if (rng_percent(r, 50)) /* wide ones overlap the others */
 			hi += rng_below(r, rng_percent(r, 30) ? 40000 : 50);
-		w->ports[i] = (struct port_range){.lo = lo, .hi = hi > 65535 ? 65535 : hi};
+		w->ports[i] = (struct port_range){ .lo = lo, .hi = hi > 65535 ? 65535 : hi };
 	}
 }
 
@@ -258,9 +258,9 @@ static void say_addr(struct rng *r, const struct world *w, int family, struct st
 			strbuf_addf(b, "local");
 		else
 			say_prefix(r, w,
-				   family	      ? family :
-				   rng_percent(r, 50) ? AF_INET :
-							AF_INET6,
+				   family		? family
+				   : rng_percent(r, 50) ? AF_INET
+							: AF_INET6,
 				   b);
 	}
 	strbuf_addf(b, " }");
@@ -293,13 +293,12 @@ static void say_port_match(struct rng *r, const struct world *w, struct strbuf *
 /* Returns whether ports may follow. */
 static bool say_proto(struct rng *r, struct strbuf *b)
 {
-	static const char *const with_ports[] = {"tcp", "udp", "udplite", "sctp", "dccp"};
-	static const char *const lists[] = {"{ tcp, udp }", "{ udp, udplite, sctp }",
-					    "{ tcp, dccp }"};
-	static const char *const others[] = {"icmp",	     "icmpv6",	   "gre",
-					     "esp",	     "ah",	   "253",
-					     "{ gre, esp }", "{ icmp, icmpv6 }", "0",
-					     "59",	     "255",	   "{ tcp, gre }"};
+	static const char *const with_ports[] = { "tcp", "udp", "udplite", "sctp", "dccp" };
+	static const char *const lists[] = { "{ tcp, udp }", "{ udp, udplite, sctp }",
+					     "{ tcp, dccp }" };
+	static const char *const others[] = { "icmp", "icmpv6", "gre",		"esp",
+					      "ah",   "253",	"{ gre, esp }", "{ icmp, icmpv6 }",
+					      "0",    "59",	"255",		"{ tcp, gre }" };
 
 	switch (rng_below(r, 10)) {
 	case 0:
@@ -357,7 +356,7 @@ static void say_rule(struct rng *r, const struct world *w, struct strbuf *b)
 		strbuf_addf(b, " daddr local");
 	}
 	if (iif) {
-		static const char *const globs[] = {"\"va*\"", "\"v?0\"", "\"*\"", "\"none\""};
+		static const char *const globs[] = { "\"va*\"", "\"v?0\"", "\"*\"", "\"none\"" };
 		const struct host_if *i = &w->host.ifs[rng_below(r, w->host.n_ifs)];
 
 		if (rng_percent(r, 60))
@@ -378,7 +377,7 @@ static void say_head(struct rng *r, const struct world *w, struct strbuf *b)
 	if (rng_percent(r, 50))
 		strbuf_addf(b, "mark 0x%x\n", 1U << rng_below(r, 32));
 	if (rng_percent(r, 40)) {
-		static const char *const protos[] = {"tcp", "udp", "sctp", "udplite", "dccp"};
+		static const char *const protos[] = { "tcp", "udp", "sctp", "udplite", "dccp" };
 
 		n = 1 + rng_below(r, 3);
 		strbuf_addf(b, "failsafe { ");
@@ -396,10 +395,10 @@ static void say_head(struct rng *r, const struct world *w, struct strbuf *b)
 			strbuf_addf(b, j ? ", " : "");
 			/* Set 0 has IPv4 only, set 1 IPv6 only, the others both. */
 			say_prefix(r, w,
-				   i == 0	      ? AF_INET :
-				   i == 1	      ? AF_INET6 :
-				   rng_percent(r, 50) ? AF_INET :
-							AF_INET6,
+				   i == 0		? AF_INET
+				   : i == 1		? AF_INET6
+				   : rng_percent(r, 50) ? AF_INET
+							: AF_INET6,
 				   b);
 		}
 		strbuf_addf(b, " }\nset ports%u { ", i);
@@ -426,7 +425,8 @@ int make_ruleset(struct rng *r, const struct world *w, unsigned int n_rules, str
 
 		err = text->err;
 		if (!err)
-			err = ruleset_parse_text("generated", ".", text->s, text->len, &scratch, &d);
+			err = ruleset_parse_text("generated", ".", text->s, text->len, &scratch,
+						 &d);
 		if (err) {
 			fprintf(stderr, "generated rule set refused:\n%s\n%s\n", text->s,
 				d.text.s ? d.text.s : "");

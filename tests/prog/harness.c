@@ -30,8 +30,8 @@ struct harness {
 static const char *why_no_bpf(void)
 {
 	struct bpf_insn insns[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0},
-		{.code = BPF_JMP | BPF_EXIT},
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	int fd;
 
@@ -44,14 +44,26 @@ static const char *why_no_bpf(void)
 	return NULL;
 }
 
+/* Warnings only; of the verifier's log its last words. */
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	return level == LIBBPF_WARN ? vfprintf(stderr, fmt, ap) : 0;
+	enum {
+		HEAD = 160,
+		TAIL = 600
+	};
+	_free_ char *text = NULL;
+	int n = level == LIBBPF_WARN ? vasprintf(&text, fmt, ap) : 0;
+
+	if (n > HEAD + TAIL)
+		fprintf(stderr, "%.*s\n...\n%s", HEAD, text, text + n - TAIL);
+	else if (n > 0)
+		fputs(text, stderr);
+	return 0;
 }
 
 size_t harness_init(struct host_if *ifs, size_t max)
 {
-	static const char *const names[] = {"lo", "va0", "va1", "vb0", "vb1"};
+	static const char *const names[] = { "lo", "va0", "va1", "vb0", "vb1" };
 	const char *why = why_no_bpf();
 	char cmd[256];
 	size_t i;
@@ -60,10 +72,11 @@ size_t harness_init(struct host_if *ifs, size_t max)
 		cr_skip_test("%s", why);
 	libbpf_set_print(quiet);
 	cr_assert_eq(unshare(CLONE_NEWNET), 0, "unshare: %s", strerror(errno));
-	snprintf(cmd, sizeof(cmd),
-		 "M=%02x:%02x:%02x:%02x:%02x:%02x; for v in a b; do "
-		 "ip link add v${v}0 address $M type veth peer name v${v}1 address $M || exit; done",
-		 pkt_mac[0], pkt_mac[1], pkt_mac[2], pkt_mac[3], pkt_mac[4], pkt_mac[5]);
+	snprintf(
+		cmd, sizeof(cmd),
+		"M=%02x:%02x:%02x:%02x:%02x:%02x; for v in a b; do "
+		"ip link add v${v}0 address $M type veth peer name v${v}1 address $M || exit; done",
+		pkt_mac[0], pkt_mac[1], pkt_mac[2], pkt_mac[3], pkt_mac[4], pkt_mac[5]);
 	cr_assert_eq(system(cmd), 0, "no veth devices");
 	memset(ifs, 0, max * sizeof(*ifs));
 	for (i = 0; i < ARRAY_SIZE(names) && i < max; i++) {
@@ -175,7 +188,7 @@ struct harness *harness_load(struct ruleset *rs, const struct host *host, enum h
 	if (err)
 		goto out;
 	step = "load";
-	bpf_object__for_each_program(prog, h->obj)
+	bpf_object__for_each_program (prog, h->obj)
 		bpf_program__set_autoload(prog, true);
 	err = bpf_object__load(h->obj);
 	if (err)
@@ -257,7 +270,7 @@ static int test_run(int fd, const struct packet *p, const struct host_if *in,
 		    const struct harness_extra *x, __u32 *mark, bool unchanged)
 {
 	__u8 buf[14 + PKT_MAX] = {}, back[14 + PKT_MAX + 64];
-	struct __sk_buff ctx = {.mark = *mark, .ifindex = in->ifindex};
+	struct __sk_buff ctx = { .mark = *mark, .ifindex = in->ifindex };
 	size_t len = p->len, off = 0;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buf, .data_out = back,
 		    .data_size_out = sizeof(back), .ctx_in = &ctx, .ctx_size_in = sizeof(ctx),
@@ -283,8 +296,8 @@ static int test_run(int fd, const struct packet *p, const struct host_if *in,
 	*mark = ctx.mark;
 	if (opts.retval != (__u32)-1)
 		return -EBADMSG;
-	if (unchanged && (opts.data_size_out != opts.data_size_in ||
-			  memcmp(buf, back, opts.data_size_in) != 0))
+	if (unchanged &&
+	    (opts.data_size_out != opts.data_size_in || memcmp(buf, back, opts.data_size_in) != 0))
 		return -EBADMSG;
 	return 0;
 }
@@ -312,11 +325,21 @@ int harness_run(struct harness *h, const struct packet *p, const struct host_if 
 
 int harness_run_ip(struct harness *h, const struct packet *p, __u32 *mark)
 {
-	struct host_if lo = {.ifindex = 1};
+	struct host_if lo = { .ifindex = 1 };
 	struct packet frame = *p;
 
 	frame.layer3 = false;
 	return test_run(h->ip_fd, &frame, &lo, NULL, mark, true);
+}
+
+int harness_ether_fd(const struct harness *h)
+{
+	return h->ether_fd;
+}
+
+int harness_ip_fd(const struct harness *h)
+{
+	return h->ip_fd;
 }
 
 __u32 harness_slot(const struct harness *h, __u32 handle)
@@ -364,9 +387,8 @@ int harness_counts(const struct harness *h, struct harness_counts *out)
 void harness_expect(const struct harness *h, const struct ref_verdict *v, size_t len,
 		    struct harness_counts *sum)
 {
-	struct ctb_count *c = v->judged ?
-				      &sum->rules[harness_slot(h, v->handle)].dir[v->dir] :
-				      &sum->reasons[v->reason];
+	struct ctb_count *c = v->judged ? &sum->rules[harness_slot(h, v->handle)].dir[v->dir]
+					: &sum->reasons[v->reason];
 
 	c->packets++;
 	/* Without a length in a header that can be trusted, the frame's is what there is. */
@@ -386,8 +408,8 @@ static const char *seen_text(const struct harness *h, const struct ctb_test_seen
 
 	if (!s->judged) {
 		snprintf(buf, size, "%s",
-			 s->reason >= 0 && s->reason < CTB_R_MAX ? ref_reason_names[s->reason] :
-								   "nonsense");
+			 s->reason >= 0 && s->reason < CTB_R_MAX ? ref_reason_names[s->reason]
+								 : "nonsense");
 		return buf;
 	}
 	for (i = 0; i < h->rs->n_rules; i++) {
@@ -406,7 +428,8 @@ const char *harness_compare(const struct harness *h, const struct ref_verdict *w
 	char a[96], b[96];
 	bool same;
 
-	if (!want->judged && (want->reason == CTB_R_OTHER_HOST || want->reason == CTB_R_VLAN_DEVICE))
+	if (!want->judged &&
+	    (want->reason == CTB_R_OTHER_HOST || want->reason == CTB_R_VLAN_DEVICE))
 		return NULL; /* decided before parser and classifier have a say */
 	if (want->judged)
 		same = got->judged && got->entry.slot == harness_slot(h, want->handle) &&

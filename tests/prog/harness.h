@@ -10,7 +10,10 @@
 #include "reference.h"
 
 /* Which object: the shipped one, or the one that also says what it saw (and contains it). */
-enum harness_object { HARNESS_PRODUCTION, HARNESS_TEST };
+enum harness_object {
+	HARNESS_PRODUCTION,
+	HARNESS_TEST
+};
 
 struct harness;
 
@@ -58,6 +61,10 @@ int harness_run(struct harness *h, const struct packet *p, const struct host_if 
 		const struct harness_extra *x, __u32 *mark);
 /* The one for devices without link layer, on bytes that pass for a frame too (test_parse.c). */
 int harness_run_ip(struct harness *h, const struct packet *p, __u32 *mark);
+
+/* The production programs, for a device with and without link layer. */
+int harness_ether_fd(const struct harness *h);
+int harness_ip_fd(const struct harness *h);
 
 /* The slot that the rule with this handle got; 0: failsafe. */
 __u32 harness_slot(const struct harness *h, __u32 handle);

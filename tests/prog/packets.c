@@ -3,8 +3,8 @@
 #include <string.h>
 #include "packets.h"
 
-const __u8 pkt_mac[6] = {0x02, 0, 0, 0, 0x0c, 0x7b};
-static const __u8 other_mac[6] = {0x02, 0, 0, 0, 0xff, 0xff};
+const __u8 pkt_mac[6] = { 0x02, 0, 0, 0, 0x0c, 0x7b };
+static const __u8 other_mac[6] = { 0x02, 0, 0, 0, 0xff, 0xff };
 
 static __u8 *add(struct packet *p, size_t n)
 {
@@ -88,7 +88,7 @@ static void open_ip(struct packet *p, size_t off, bool v6, bool fixed_len)
 		if (p->layer3)
 			p->protocol = v6 ? 0x86dd : 0x0800;
 	}
-	p->ip[p->n_ip++] = (struct pkt_ip){.off = off, .v6 = v6, .fixed_len = fixed_len};
+	p->ip[p->n_ip++] = (struct pkt_ip){ .off = off, .v6 = v6, .fixed_len = fixed_len };
 }
 
 void pkt_ip4(struct packet *p, const struct pkt_ip4_args *a)
@@ -232,8 +232,7 @@ static void close_ip(struct packet *p, unsigned int i)
 		p->udp_off = 0;
 	}
 	if (!ip->closed && !ip->fixed_len)
-		put16(p->data + ip->off + (ip->v6 ? 4 : 2),
-		      p->len - ip->off - (ip->v6 ? 40 : 0));
+		put16(p->data + ip->off + (ip->v6 ? 4 : 2), p->len - ip->off - (ip->v6 ? 40 : 0));
 	ip->closed = true;
 }
 
@@ -271,5 +270,7 @@ void pkt_hexdump(const struct packet *p, char *buf, size_t size)
 	buf[0] = '\0';
 	for (i = 0; i < p->len && used + 4 < size; i++)
 		used += snprintf(buf + used, size - used, "%02x%s", p->data[i],
-				 i % 32 == 31 ? "\n" : i % 2 ? " " : "");
+				 i % 32 == 31 ? "\n"
+				 : i % 2      ? " "
+					      : "");
 }

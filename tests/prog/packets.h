@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <linux/types.h>
 
-#define PKT_MAX 3072 /* what bpf_prog_test_run takes in one page, with room to spare */
-#define PKT_IP_MAX 4 /* IP headers inside each other */
-#define PKT_AUTO (-1)
+#define PKT_MAX	   3072 /* what bpf_prog_test_run takes in one page, with room to spare */
+#define PKT_IP_MAX 4	/* IP headers inside each other */
+#define PKT_AUTO   (-1)
 
 struct pkt_ip {
 	size_t off;
@@ -30,11 +30,11 @@ struct packet {
 	__u16 protocol;	 /* layer3: skb->protocol, host order */
 	size_t l3;	 /* where the first IP header starts */
 	/* For the builder. */
-	size_t next_off;      /* "next" field of the last header; 0 with next_size 0: none */
+	size_t next_off;	/* "next" field of the last header; 0 with next_size 0: none */
 	unsigned int next_size; /* 1, 2, 0: nothing to patch */
 	struct pkt_ip ip[PKT_IP_MAX];
 	unsigned int n_ip;
-	size_t udp_off; /* UDP header whose length is to be filled in; 0: none */
+	size_t udp_off;	     /* UDP header whose length is to be filled in; 0: none */
 	unsigned int udp_ip; /* the IP header it belongs to */
 };
 
@@ -51,10 +51,10 @@ void pkt_next(struct packet *p, unsigned int type);
 /* Fields that can lie or are optional; PKT_AUTO (ip.len) and zero (rest) mean the honest value. */
 struct pkt_ip4_args {
 	__u8 src[4], dst[4];
-	__u8 version, ihl;  /* 0: honest */
-	int total;	    /* PKT_AUTO: honest */
-	__u16 frag;	    /* flags and offset, as in the header */
-	__u8 options;	    /* bytes, a multiple of 4 */
+	__u8 version, ihl; /* 0: honest */
+	int total;	   /* PKT_AUTO: honest */
+	__u16 frag;	   /* flags and offset, as in the header */
+	__u8 options;	   /* bytes, a multiple of 4 */
 };
 struct pkt_ip6_args {
 	__u8 src[16], dst[16];

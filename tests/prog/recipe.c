@@ -43,7 +43,7 @@ static bool pair(char *s, char **a, char **b)
 
 static bool word_ip4(struct packet *p, char *args)
 {
-	struct pkt_ip4_args a = {.total = PKT_AUTO};
+	struct pkt_ip4_args a = { .total = PKT_AUTO };
 	char *src, *dst, *arg;
 	long v;
 
@@ -74,7 +74,7 @@ static bool word_ip4(struct packet *p, char *args)
 
 static bool word_ip6(struct packet *p, char *args)
 {
-	struct pkt_ip6_args a = {.payload = PKT_AUTO};
+	struct pkt_ip6_args a = { .payload = PKT_AUTO };
 	char *src, *dst, *arg;
 	long v;
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <endian.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -7,17 +8,18 @@
 #include "reference.h"
 
 #define X(id, name, ...) [CTB_R_##id] = name,
-const char *const ref_reason_names[CTB_R_MAX] = {CTB_REASONS(X)};
+const char *const ref_reason_names[CTB_R_MAX] = { CTB_REASONS(X) };
 #undef X
 #define X(id, name) [CTB_DIR_##id] = name,
-const char *const ref_dir_names[CTB_DIR_MAX] = {CTB_DIRS(X)};
+const char *const ref_dir_names[CTB_DIR_MAX] = { CTB_DIRS(X) };
 #undef X
 #define X(id, name) [CTB_##id] = name,
-const char *const ref_action_names[CTB_ACTION_MAX] = {CTB_ACTIONS(X)};
+const char *const ref_action_names[CTB_ACTION_MAX] = { CTB_ACTIONS(X) };
 #undef X
 
 enum {
 	EXT_HEADERS_MAX = 8,
+	EXT_BYTES_MAX = 1023,
 	PROTO_HOP = 0,
 	PROTO_ICMP = 1,
 	PROTO_TCP = 6,
@@ -56,7 +58,7 @@ static unsigned int u16_at(struct view v, size_t off)
 
 static struct view sub(struct view v, size_t off, size_t len)
 {
-	return (struct view){v.p + off, len};
+	return (struct view){ v.p + off, len };
 }
 
 /* An IP packet taken apart: its transport part, as long as the IP header says it is. */
@@ -136,7 +138,7 @@ static bool parse_ip6(struct view v, enum lengths lengths, struct ip *ip, struct
 		      enum ctb_reason *reason)
 {
 	unsigned int next, frag, i;
-	size_t payload, len;
+	size_t payload, len, total = 0;
 
 	*reason = CTB_R_BAD_IPV6;
 	if (!has(v, 0, 40) || u8_at(v, 0) >> 4 != 6)
@@ -164,6 +166,7 @@ static bool parse_ip6(struct view v, enum lengths lengths, struct ip *ip, struct
 		}
 		if (!has(v, 0, len))
 			return false;
+		total += len;
 		if (next == PROTO_FRAGMENT) {
 			frag = u16_at(v, 2);
 			if (frag & 0xfff8) {
@@ -172,6 +175,10 @@ static bool parse_ip6(struct view v, enum lengths lengths, struct ip *ip, struct
 			}
 			if (frag & 1)
 				ip->first_fragment = true;
+		}
+		if (total > EXT_BYTES_MAX) {
+			*reason = CTB_R_EXT_HEADERS;
+			return false;
 		}
 		next = u8_at(v, 0);
 		v = sub(v, len, v.len - len);
@@ -241,12 +248,12 @@ static void take_ports(struct view l4, struct ref_packet *out)
 static bool parse_quote(int family, struct view v, struct ref_packet *out)
 {
 	enum ctb_reason ignored;
-	struct ip ip = {0};
+	struct ip ip = { 0 };
 	bool good;
 
 	memset(out, 0, sizeof(*out));
-	good = family == AF_INET ? parse_ip4(v, LENGTH_QUOTED, &ip, out) :
-				   parse_ip6(v, LENGTH_QUOTED, &ip, out, &ignored);
+	good = family == AF_INET ? parse_ip4(v, LENGTH_QUOTED, &ip, out)
+				 : parse_ip6(v, LENGTH_QUOTED, &ip, out, &ignored);
 	if (!good || ip.later_fragment)
 		return false;
 	if (is_port_proto(ip.proto) && !has(ip.l4, 0, 4))
@@ -274,10 +281,10 @@ static bool has_vlan_device(const struct ref_host *host, __u32 parent, __u32 vid
 }
 
 /* From the link layer to the IP header: its ethertype, where it starts, the VLAN it is in. */
-static bool parse_link(const struct ref_frame *f, __u16 *ethertype, size_t *ip_off, unsigned int *vid,
-		       enum ctb_reason *reason)
+static bool parse_link(const struct ref_frame *f, __u16 *ethertype, size_t *ip_off,
+		       unsigned int *vid, enum ctb_reason *reason)
 {
-	struct view v = {f->data, f->len};
+	struct view v = { f->data, f->len };
 	unsigned int tags = f->tagged;
 	size_t type_off = 12; /* of the ethertype field that counts */
 
@@ -313,8 +320,8 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 		       enum ctb_reason *reason, struct ref_verdict *bytes)
 {
 	enum lengths lengths = f->gso ? LENGTH_GRO : LENGTH_HONEST;
-	struct ref_packet p = {0};
-	struct ip ip = {0};
+	struct ref_packet p = { 0 };
+	struct ip ip = { 0 };
 	__u16 ethertype;
 	size_t ip_off;
 	struct view v;
@@ -323,7 +330,7 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 	bytes->has_bytes = false;
 	if (!parse_link(f, &ethertype, &ip_off, vid, reason))
 		return -EINVAL;
-	v = (struct view){f->data + ip_off, f->len - ip_off};
+	v = (struct view){ f->data + ip_off, f->len - ip_off };
 	if (ethertype == 0x0800) {
 		*reason = CTB_R_BAD_IPV4;
 		good = parse_ip4(v, lengths, &ip, &p);
@@ -343,8 +350,8 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 		*reason = CTB_R_LATER_FRAGMENT;
 		return -EINVAL;
 	}
-	good = ip.first_fragment ? good_first_fragment(ip.proto, ip.family, ip.l4) :
-				   good_l4(ip.proto, ip.family, ip.l4);
+	good = ip.first_fragment ? good_first_fragment(ip.proto, ip.family, ip.l4)
+				 : good_l4(ip.proto, ip.family, ip.l4);
 	if (!good) {
 		*reason = CTB_R_BAD_L4;
 		return -EINVAL;
@@ -387,18 +394,22 @@ static bool in_prefix4(const struct ref_addr *a, struct prefix4 p)
 	return p.len == 0 || (addr ^ p.addr) >> (32 - p.len) == 0;
 }
 
+/* Do the first n of 64 bits agree? */
+static bool same_bits(__u64 a, __u64 b, unsigned int n)
+{
+	return n == 0 || (a ^ b) >> (64 - n) == 0;
+}
+
 static bool in_prefix6(const struct ref_addr *a, struct prefix6 p)
 {
-	unsigned int i, want;
+	__u64 hi, lo;
 
 	if (a->family != AF_INET6)
 		return false;
-	for (i = 0; i < p.len; i++) {
-		want = (i < 64 ? p.hi >> (63 - i) : p.lo >> (127 - i)) & 1;
-		if ((a->bytes[i / 8] >> (7 - i % 8) & 1) != want)
-			return false;
-	}
-	return true;
+	memcpy(&hi, a->bytes, 8);
+	memcpy(&lo, a->bytes + 8, 8);
+	return same_bits(be64toh(hi), p.hi, p.len < 64 ? p.len : 64) &&
+	       same_bits(be64toh(lo), p.lo, p.len > 64 ? p.len - 64 : 0);
 }
 
 static bool in_list(const struct ref_addr *a, const struct prefix_list *l)
@@ -505,9 +516,9 @@ static size_t prefixes_in(const struct addr_match *m)
 	size_t n = 0, i;
 
 	for (i = 0; i < m->n; i++)
-		n += m->items[i].kind == ADDR_SET ? m->items[i].set->addrs.n4 +
-							    m->items[i].set->addrs.n6 :
-						    1;
+		n += m->items[i].kind == ADDR_SET
+			     ? m->items[i].set->addrs.n4 + m->items[i].set->addrs.n6
+			     : 1;
 	return n;
 }
 
@@ -524,13 +535,13 @@ static bool transit_fits(const struct rule *r, const struct ref_host *host,
 static bool frame_fits(const struct rule *r, const struct ref_host *host,
 		       const struct ref_packet *p, enum ctb_dir dir, const char *ifname)
 {
-	return transit_fits(r, host, p) && proto_has(&r->proto, p->proto) && addr_fits(&r->saddr, &p->src, host) &&
-	       addr_fits(&r->daddr, &p->dst, host) && iif_fits(r, dir, p->quoted, ifname) &&
-	       (dir == CTB_DIR_ORIG || !r->oneway);
+	return transit_fits(r, host, p) && proto_has(&r->proto, p->proto) &&
+	       addr_fits(&r->saddr, &p->src, host) && addr_fits(&r->daddr, &p->dst, host) &&
+	       iif_fits(r, dir, p->quoted, ifname) && (dir == CTB_DIR_ORIG || !r->oneway);
 }
 
-static bool rule_fits(const struct rule *r, const struct ref_host *host,
-		      const struct ref_packet *p, const char *ifname, enum ctb_dir *dir)
+static bool rule_fits(const struct rule *r, const struct ref_host *host, const struct ref_packet *p,
+		      const char *ifname, enum ctb_dir *dir)
 {
 	struct ref_packet m = mirror(p);
 	bool orig = frame_fits(r, host, p, CTB_DIR_ORIG, ifname);
@@ -579,7 +590,7 @@ static bool failsafe_fits(const struct ruleset *rs, const struct ref_packet *p, 
 struct ref_verdict ref_judge(const struct ruleset *rs, const struct ref_host *host,
 			     const struct ref_frame *frame)
 {
-	struct ref_verdict v = {.reason = CTB_R_NO_MATCH};
+	struct ref_verdict v = { .reason = CTB_R_NO_MATCH };
 	struct ref_packet p;
 	size_t i;
 

@@ -9,7 +9,8 @@
 
 #include "rules.h"
 
-/* What the receiving host is: its `local` prefixes and its VLAN devices that judge for themselves. */
+/* What the receiving host is: its `local` prefixes and its VLAN devices that judge for themselves.
+ */
 struct ref_host {
 	const struct prefix_list *local;
 	const struct ctb_vlan_key *vlans;
@@ -20,12 +21,12 @@ struct ref_host {
 struct ref_frame {
 	const __u8 *data; /* from the Ethernet header on; layer3: from the IP header on */
 	size_t len;
-	bool layer3;	  /* device without link-layer header */
-	__u16 protocol;	  /* layer3: skb->protocol, host order; else not looked at */
-	bool other_host;  /* skb->pkt_type is PACKET_OTHERHOST */
-	bool tagged;	  /* a VLAN tag in the skb's metadata, outermost */
+	bool layer3;	 /* device without link-layer header */
+	__u16 protocol;	 /* layer3: skb->protocol, host order; else not looked at */
+	bool other_host; /* skb->pkt_type is PACKET_OTHERHOST */
+	bool tagged;	 /* a VLAN tag in the skb's metadata, outermost */
 	__u16 tag_vid;
-	bool gso;	  /* several packets that GRO made one */
+	bool gso; /* several packets that GRO made one */
 	__u32 ifindex;
 	const char *ifname;
 };

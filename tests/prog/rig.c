@@ -15,10 +15,10 @@ int rig_make(struct rig *rig, struct ruleset *rs, const struct host *host, enum 
 	rig->host = host;
 	for (i = 0; i < host->n_ifs && n < ARRAY_SIZE(rig->vlans); i++) {
 		if (host->ifs[i].vid && host->ifs[i].parent)
-			rig->vlans[n++] = (struct ctb_vlan_key){host->ifs[i].parent,
-								host->ifs[i].vid};
+			rig->vlans[n++] = (struct ctb_vlan_key){ host->ifs[i].parent,
+								 host->ifs[i].vid };
 	}
-	rig->ref = (struct ref_host){.local = &host->local, .vlans = rig->vlans, .n_vlans = n};
+	rig->ref = (struct ref_host){ .local = &host->local, .vlans = rig->vlans, .n_vlans = n };
 	rig->h = harness_load(rs, host, o, &too_big);
 	if (rig->h)
 		return 0;
@@ -95,9 +95,9 @@ static const char *compare_packet(const struct tuple *want, const struct ctb_tes
 				  char *buf, size_t size)
 {
 	if (want->v6 == got->v6 && want->quoted == got->quoted && want->proto == got->proto &&
-	    want->sport == got->sport && want->dport == got->dport &&
-	    want->src_hi == got->src_hi && want->src_lo == got->src_lo &&
-	    want->dst_hi == got->dst_hi && want->dst_lo == got->dst_lo)
+	    want->sport == got->sport && want->dport == got->dport && want->src_hi == got->src_hi &&
+	    want->src_lo == got->src_lo && want->dst_hi == got->dst_hi &&
+	    want->dst_lo == got->dst_lo)
 		return NULL;
 	snprintf(buf, size,
 		 "decoded differently: reference v6 %d quoted %d proto %u %llx:%llx %u > %llx:%llx "

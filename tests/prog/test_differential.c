@@ -14,7 +14,7 @@
 #include "rig.h"
 
 #define PACKETS_PER_SET 500
-#define SHOWN_MAX 5 /* mismatches that are printed in full */
+#define SHOWN_MAX	5 /* mismatches that are printed in full */
 
 struct tally {
 	unsigned long pairs, sets, rules, refused, too_big, wrong;
@@ -48,8 +48,9 @@ static int add_vlans(struct rng *r, struct world *w)
 		if (ARRAY_RESERVE(h->ifs, h->cap_ifs, h->n_ifs + 1) < 0)
 			return -ENOMEM;
 		i = &h->ifs[h->n_ifs++];
-		*i = (struct host_if){.ifindex = 1000 + k, .vid = 1 + rng_below(r, 7),
-				      .kind = "vlan"};
+		*i = (struct host_if){ .ifindex = 1000 + k,
+				       .vid = 1 + rng_below(r, 7),
+				       .kind = "vlan" };
 		i->parent = h->ifs[rng_below(r, n_ifs)].ifindex;
 		snprintf(i->name, sizeof(i->name), "vlan%u", k);
 	}
@@ -87,7 +88,8 @@ static void report(struct tally *t, __u64 seed, unsigned int n, const struct rig
 	if (t->wrong++ >= SHOWN_MAX)
 		return;
 	pkt_hexdump(p, hex, sizeof(hex));
-	cr_log_error("CTB_REPLAY=%" PRIu64 " packet %u by %s (%s, %zu bytes, IP at %zu): %s\n%s\n%s\n"
+	cr_log_error("CTB_REPLAY=%" PRIu64
+		     " packet %u by %s (%s, %zu bytes, IP at %zu): %s\n%s\n%s\n"
 		     "local: %zu IPv4, %zu IPv6 prefixes\n",
 		     (uint64_t)seed, n, in->name, p->layer3 ? "layer 3" : "Ethernet", p->len, p->l3,
 		     wrong, hex, text, rig->host->local.n4, rig->host->local.n6);
@@ -132,7 +134,7 @@ static void run_set(__u64 seed, unsigned int n_packets, struct tally *t)
 {
 	_strbuf_ struct strbuf text = {};
 	struct ruleset *rs = NULL;
-	struct rng r = {seed};
+	struct rng r = { seed };
 	unsigned int refused;
 	struct world w;
 	struct rig rig;
@@ -181,7 +183,7 @@ static void print_tally(const struct tally *t, unsigned long seed)
 Test(differential, bpf_and_reference)
 {
 	unsigned long pairs = env_number("CTB_PAIRS", 60000), seed = env_number("CTB_SEED", 1);
-	struct rng r = {seed};
+	struct rng r = { seed };
 	struct tally t = {};
 	unsigned int i;
 

@@ -12,12 +12,12 @@
 #include "rig.h"
 
 #define PREFIXES 1000000
-#define PROBES 1500 /* the reference walks the whole set for each */
+#define PROBES	 500 /* the reference walks the whole set for each */
 
 static struct host_if ifs[8];
 static struct host host;
-static struct prefix4 local4[] = {{0x7f000000, 8}, {0xe0000000, 4}};
-static struct prefix6 local6[] = {{0, 1, 128}, {0xff00000000000000, 0, 8}};
+static struct prefix4 local4[] = { { 0x7f000000, 8 }, { 0xe0000000, 4 } };
+static struct prefix6 local6[] = { { 0, 1, 128 }, { 0xff00000000000000, 0, 8 } };
 
 static double now(void)
 {
@@ -39,7 +39,7 @@ static void start(void)
 {
 	size_t n = harness_init(ifs, ARRAY_SIZE(ifs));
 
-	host = (struct host){.ifs = ifs, .n_ifs = n};
+	host = (struct host){ .ifs = ifs, .n_ifs = n };
 	host.local.v4 = local4;
 	host.local.n4 = ARRAY_SIZE(local4);
 	host.local.v6 = local6;
@@ -47,14 +47,14 @@ static void start(void)
 }
 
 /*
- * Lengths as in a full routing table: mostly /24 and /48, some long, few short. From a small part
- * of the address space, so that many are neighbours or nested.
+ * Mostly /24 and /48, many longer, few shorter: short ones would swallow the others. From a small
+ * part of the address space, so that many are neighbours or nested.
  */
 static void print4(struct rng *r, FILE *f)
 {
-	unsigned int len = rng_percent(r, 60) ? 24 :
-			   rng_percent(r, 90) ? 17 + rng_below(r, 16) :
-						12 + rng_below(r, 6);
+	unsigned int len = rng_below(r, 1000) == 0 ? 14 + rng_below(r, 9)
+			   : rng_percent(r, 60)	   ? 24
+						   : 25 + rng_below(r, 8);
 	__u32 a = rng_next(r) & 0x7fffffff & ~0U << (32 - len);
 
 	fprintf(f, "%u.%u.%u.%u/%u\n", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, len);
@@ -62,9 +62,9 @@ static void print4(struct rng *r, FILE *f)
 
 static void print6(struct rng *r, FILE *f)
 {
-	unsigned int len = rng_percent(r, 60) ? 48 :
-			   rng_percent(r, 90) ? 33 + rng_below(r, 96) :
-						28 + rng_below(r, 6);
+	unsigned int len = rng_below(r, 1000) == 0 ? 34 + rng_below(r, 14)
+			   : rng_percent(r, 60)	   ? 48
+						   : 49 + rng_below(r, 80);
 	__u64 hi = 0x2000000000000000 | (rng_next(r) & 0x00003fffffffffff), lo = rng_next(r);
 
 	if (len <= 64) {
@@ -80,7 +80,7 @@ static void print6(struct rng *r, FILE *f)
 
 static void write_set(const char *path, bool v4, bool v6)
 {
-	struct rng r = {4711};
+	struct rng r = { 4711 };
 	FILE *f = fopen(path, "w");
 	size_t i;
 
@@ -105,7 +105,7 @@ static void probe4(struct rng *r, const struct prefix_list *l, __u8 *out)
 {
 	struct prefix4 p = l->v4[rng_below(r, l->n4)];
 	__u32 last = p.addr | (p.len == 32 ? 0 : ~0U >> p.len);
-	__u32 at[] = {p.addr, last, p.addr - 1, last + 1, rng_next(r)};
+	__u32 at[] = { p.addr, last, p.addr - 1, last + 1, rng_next(r) };
 
 	put_number(at[rng_below(r, ARRAY_SIZE(at))], 4, out);
 }
@@ -118,11 +118,11 @@ static void probe6(struct rng *r, const struct prefix_list *l, __u8 *out)
 	struct {
 		__u64 hi, lo;
 	} at[] = {
-		{p.hi, p.lo},
-		{last_hi, last_lo},
-		{p.hi - (p.lo == 0), p.lo - 1},
-		{last_hi + (last_lo == ~0ULL), last_lo + 1},
-		{0x2000000000000000 | (rng_next(r) & 0x00007fffffffffff), rng_next(r)},
+		{ p.hi, p.lo },
+		{ last_hi, last_lo },
+		{ p.hi - (p.lo == 0), p.lo - 1 },
+		{ last_hi + (last_lo == ~0ULL), last_lo + 1 },
+		{ 0x2000000000000000 | (rng_next(r) & 0x00007fffffffffff), rng_next(r) },
 	};
 	unsigned int i = rng_below(r, ARRAY_SIZE(at));
 
@@ -137,12 +137,14 @@ static void probe_packet(struct rng *r, const struct prefix_list *l, bool v6, st
 	pkt_init(p);
 	pkt_eth(p, false);
 	if (v6) {
-		struct pkt_ip6_args a = {.payload = PKT_AUTO, .src = {0x3f, 1}, .dst = {0x3f, 2}};
+		struct pkt_ip6_args a = { .payload = PKT_AUTO,
+					  .src = { 0x3f, 1 },
+					  .dst = { 0x3f, 2 } };
 
 		probe6(r, l, turned ? a.src : a.dst);
 		pkt_ip6(p, &a);
 	} else {
-		struct pkt_ip4_args a = {.total = PKT_AUTO, .src = {200, 1}, .dst = {200, 2}};
+		struct pkt_ip4_args a = { .total = PKT_AUTO, .src = { 200, 1 }, .dst = { 200, 2 } };
 
 		probe4(r, l, turned ? a.src : a.dst);
 		pkt_ip4(p, &a);
@@ -154,7 +156,7 @@ static void probe_packet(struct rng *r, const struct prefix_list *l, bool v6, st
 static void probe(struct rig *rig, const struct prefix_list *l, bool v6)
 {
 	unsigned int i, judged = 0;
-	struct rng r = {99};
+	struct rng r = { 99 };
 	struct ref_verdict v;
 	struct packet p;
 	char wrong[512];
@@ -213,14 +215,18 @@ TestSuite(scale, .timeout = 300);
 /* More than nft is given: such rules are about transit traffic, which all of this is. */
 Test(scale, million_ipv4)
 {
-	run_set("IPv4", "notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
-			"notrack daddr @big\n", true, false);
+	run_set("IPv4",
+		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
+		"notrack daddr @big\n",
+		true, false);
 }
 
 Test(scale, million_ipv6)
 {
-	run_set("IPv6", "notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
-			"notrack daddr @big\n", false, true);
+	run_set("IPv6",
+		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
+		"notrack daddr @big\n",
+		false, true);
 }
 
 /* With a thousand other rules on top. */
