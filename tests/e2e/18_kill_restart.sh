@@ -34,7 +34,7 @@ tcp_rule=$(ctb stats -j | jq '[.rules[] | select(.rule | test("dport 80$")) | .h
 
 background watch router $PYTHON "$LAB_LIB/monotone.py" $LAB_SOCK "notrack udp dport 8080" \
 	"notrack tcp dport 80"
-serve load client load 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
+serve load client load 100000 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
 packets() { rule_all "$udp_rule"; }
 moves() { # WHAT: the data plane works right now
 	local before

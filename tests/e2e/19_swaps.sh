@@ -29,7 +29,7 @@ handles=$(ctb stats -j | jq -r '.rules[] | select(.rule | test("dport 80(80)?$")
 
 background watch router $PYTHON "$LAB_LIB/monotone.py" $LAB_SOCK "notrack udp dport 8080" \
 	"notrack tcp dport 80"
-serve load client load 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
+serve load client load 10000 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
 first=$(ctb status -j | jq .generation)
 out=$(tool router swaps $LAB_SOCK 1000) || die "$out"
 say "$out"

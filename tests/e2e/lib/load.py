@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""load.py UDP_PORT TCP_PORT HOST...: steady load until SIGTERM.
+"""load.py RATE UDP_PORT TCP_PORT HOST...: steady load until SIGTERM.
 
 UDP: one exchange after the other with an echo service, each from a new socket, so that every one
-is a new flow to the network. TCP: one connection per host that keeps echoing; its retransmissions
+is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing; its retransmissions
 are what the network lost. At the end prints "udp sent N got N tcp bytes N retransmitted N"; exit
 status 1 when anything was lost, damaged or reset."""
 import os
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-udp_port, tcp_port, hosts = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+rate, udp_port, tcp_port, hosts = *map(int, sys.argv[1:4]), sys.argv[4:]
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 tcp_bytes = retransmitted = 0
@@ -54,8 +54,9 @@ sel = selectors.DefaultSelector()
 sent = got = 0
 flying = {}
 print("ready", flush=True)
+began = time.monotonic()
 while not stop.is_set() or flying:
-    while not stop.is_set() and len(flying) < 16:
+    while not stop.is_set() and len(flying) < 16 and sent < (time.monotonic() - began) * rate:
         host = hosts[sent % len(hosts)]
         s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         s.setblocking(False)
@@ -65,7 +66,7 @@ while not stop.is_set() or flying:
         sent += 1
         flying[s] = (data, time.monotonic())
         sel.register(s, selectors.EVENT_READ)
-    for key, _ in sel.select(0.2):
+    for key, _ in sel.select(0.001):
         s = key.fileobj
         try:
             if s.recv(1000) == flying[s][0]:
