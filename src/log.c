@@ -65,14 +65,13 @@ void log_msg(enum log_level level, const char *fmt, ...)
 
 static _printf_(2, 0) int from_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	enum log_level ours = level == LIBBPF_WARN ? LOG_LVL_INFO : LOG_LVL_DEBUG;
 	_free_ char *text = NULL;
 
-	if (ours > max_level || level == LIBBPF_DEBUG)
+	if (level == LIBBPF_DEBUG || max_level < LOG_LVL_DEBUG)
 		return 0;
 	if (vasprintf(&text, fmt, ap) < 0)
 		return 0;
-	log_msg(ours, "%s", text);
+	log_debug("%s", text);
 	return 0;
 }
 
