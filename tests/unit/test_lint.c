@@ -115,6 +115,7 @@ static const struct {
 	{ "notrack iif \"eth*\" oneway", "track iif { eth0, wg1 } tcp oneway", false },
 	{ "notrack iif eth0 oneway", "track iif \"eth*\" oneway", false },
 	{ "notrack iif \"eth*\" oneway", "track iif \"eth*\" oneway", true },
+	{ "notrack iif \"eth?\" oneway", "track iif \"eth*\" oneway", false },
 	{ "notrack iif eth0 daddr local", "track tcp iif eth0 daddr local", true },
 	{ "notrack iif eth0 daddr local", "track tcp iif eth0 saddr local oneway", false },
 	{ "notrack iif eth0 daddr local oneway", "track tcp iif eth0 daddr local", false },
