@@ -47,6 +47,14 @@ int attach_clsact(int ifindex, int prog_fd, bool *created)
 	return err;
 }
 
+bool has_clsact(int ifindex)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = FILTER_PRIORITY);
+
+	return !bpf_tc_query(&hook, &opts);
+}
+
 static int count_filter(const struct nlmsghdr *nlh, void *data)
 {
 	size_t *n = data;

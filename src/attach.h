@@ -17,6 +17,9 @@ int attach_tcx(int ifindex, int prog_fd);
  */
 int attach_clsact(int ifindex, int prog_fd, bool *created);
 
+/* Is our filter there? */
+bool has_clsact(int ifindex);
+
 /*
  * Remove our filter; with the qdisc if remove_qdisc and nothing else is attached to it. 0 also
  * when filter or device are gone.

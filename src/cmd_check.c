@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "advice.h"
 #include "client.h"
 #include "commands.h"
 #include "daemon.h"
@@ -46,6 +47,15 @@ static int try_nft(const struct live *l, const struct host *host, struct finding
 	return err;
 }
 
+static void warn_text(void *arg, const char *s)
+{
+	struct findings *f = arg;
+
+	if (!f->quiet)
+		fprintf(stderr, "ctbypass: warning: %s\n", s);
+	json_array_append_new(f->warnings, json_string(s));
+}
+
 static void survey(const struct live *l, const struct host *host, struct findings *f)
 {
 	struct conntrack_sweep s;
@@ -62,9 +72,7 @@ static void survey(const struct live *l, const struct host *host, struct finding
 		text = NULL;
 		return;
 	}
-	if (!f->quiet)
-		fprintf(stderr, "ctbypass: warning: %s\n", text);
-	json_array_append_new(f->warnings, json_string(text));
+	warn_text(f, text);
 }
 
 static int build(const struct args *a, struct live *l, struct host *host, struct diag *diag)
@@ -161,8 +169,10 @@ int cmd_check(const struct args *a)
 	err = build(a, &l, &host, &diag);
 	if (diag.text.s && !a->json)
 		fputs(diag.text.s, stderr);
-	if (!err)
+	if (!err) {
+		advise_interfaces(l.rs, &host, warn_text, &f);
 		err = try_kernel(&l, &host, &f);
+	}
 	if (err && !a->json && (f.error || !diag.errors))
 		command_fail("%s", f.error ? f.error : strerror(-err));
 	if (!err)

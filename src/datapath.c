@@ -289,12 +289,8 @@ static int program_fd(const struct tc_bpf *skel, const struct hook *h)
 
 /* --- hooks --- */
 
-/*
- * Is the device to have the program? why (of size bytes) says it if not. An enslaved device's
- * frames are judged on its master, once, unless only the slave was asked for by name.
- */
-static bool wanted(const struct host_if *h, const struct host *host, const struct name_list *names,
-		   char *why, size_t size)
+bool datapath_wants(const struct host_if *h, const struct host *host,
+		    const struct name_list *names, char *why, size_t size)
 {
 	const struct host_if *master = h->master ? host_find(host, h->master) : NULL;
 
@@ -400,16 +396,34 @@ static void detach_hook(struct datapath *dp, struct hook *h)
 	h->pub.mode = ATTACH_NONE;
 }
 
-/* Put another program in place of ours. -ENODEV: the device is gone. */
-static int swap_hook(struct hook *h, int prog_fd)
+/*
+ * Put another program in place of ours. -ENODEV: the attachment is dead, since its device is gone
+ * or since somebody detached it.
+ */
+static int swap_hook(struct datapath *dp, struct hook *h, int prog_fd)
 {
 	int err;
 
 	if (h->pub.mode == ATTACH_CLSACT)
-		return attach_clsact(h->pub.ifindex, prog_fd, &h->created);
+		return attach_clsact_hook(dp, h, prog_fd); /* made again if it was removed */
 	err = bpf_link_update(h->link_fd, prog_fd, NULL) ? -errno : 0;
-	/* A link whose device is gone: tcx_link_update() in kernel/bpf/tcx.c. */
+	/* tcx_link_update() in kernel/bpf/tcx.c: no device behind the link any more. */
 	return err == -ENOLINK ? -ENODEV : err;
+}
+
+/* Is our program still where we put it? Others may detach a link or delete a filter. */
+static bool hook_alive(const struct hook *h)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+
+	if (h->pub.mode == ATTACH_CLSACT)
+		return has_clsact(h->pub.ifindex);
+	/*
+	 * Debian 12's header has no tcx member; its ifindex is where xdp's is, the first of the
+	 * union (include/uapi/linux/bpf.h), and 0 once the link is detached (tcx_link_fill_info).
+	 */
+	return bpf_obj_get_info_by_fd(h->link_fd, &info, &len) || info.xdp.ifindex;
 }
 
 static void drop_hook(struct datapath *dp, size_t i)
@@ -475,7 +489,7 @@ static void reach_wish(struct datapath *dp, const struct host *host, const struc
 		const struct host_if *dev = host_find(host, h->pub.ifindex);
 		char why[sizeof(h->pub.why)];
 
-		if (!wanted(dev, host, names, why, sizeof(why))) {
+		if (!datapath_wants(dev, host, names, why, sizeof(why))) {
 			detach_hook(dp, h);
 			h->pub.failed = false;
 			memcpy(h->pub.why, why, sizeof(why));
@@ -515,9 +529,11 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 
 		if (h->pub.mode == ATTACH_NONE)
 			continue;
-		err = swap_hook(h, program_fd(fresh, h));
-		if (err == -ENODEV)
-			err = 0; /* the next interface event forgets it */
+		err = swap_hook(dp, h, program_fd(fresh, h));
+		if (err == -ENODEV) {
+			detach_hook(dp, h); /* attached afresh below, if the device is there */
+			err = 0;
+		}
 		if (err)
 			break;
 	}
@@ -529,7 +545,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 			struct hook *h = &dp->hooks[done];
 
 			if (h->pub.mode != ATTACH_NONE)
-				swap_hook(h, program_fd(dp->running, h));
+				swap_hook(dp, h, program_fd(dp->running, h));
 		}
 		return err;
 	}
@@ -595,8 +611,18 @@ const struct attachment *datapath_attachments(const struct datapath *cdp, size_t
 	*n = 0;
 	if (ARRAY_RESERVE(dp->shown, dp->cap_shown, dp->n_hooks + 1))
 		return NULL;
-	for (size_t i = 0; i < dp->n_hooks; i++)
-		dp->shown[i] = dp->hooks[i].pub;
+	for (size_t i = 0; i < dp->n_hooks; i++) {
+		struct hook *h = &dp->hooks[i];
+
+		dp->shown[i] = h->pub;
+		if (h->pub.mode == ATTACH_NONE || hook_alive(h))
+			continue;
+		dp->shown[i].mode = ATTACH_NONE;
+		dp->shown[i].failed = true;
+		snprintf(dp->shown[i].why, sizeof(dp->shown[i].why),
+			 "our %s was removed by somebody; `ctbypass reload` puts it back",
+			 h->pub.mode == ATTACH_TCX ? "tcx link" : "clsact filter");
+	}
 	*n = dp->n_hooks;
 	return dp->shown;
 }

@@ -63,7 +63,15 @@ void datapath_abort(struct datapath *dp);
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 			     const struct name_list *interfaces, char **error);
 
-/* Where the programs are now; borrowed until the next call that changes something. */
+/*
+ * Is this device to have the program, where names (n == 0: every device) are asked for? If not,
+ * why (of size bytes) says so. An enslaved device's frames are judged on its master, once, unless
+ * only the slave was asked for by name.
+ */
+bool datapath_wants(const struct host_if *h, const struct host *host,
+		    const struct name_list *names, char *why, size_t size);
+
+/* Where the programs are now, checked with the kernel; borrowed until the next call that changes something. */
 const struct attachment *datapath_attachments(const struct datapath *dp, size_t *n);
 __u32 datapath_generation(const struct datapath *dp);
 

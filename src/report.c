@@ -29,6 +29,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "advice.h"
 #include "daemon.h"
 
 #define NEARLY_FULL 90 /* percent of nf_conntrack_max */
@@ -293,6 +294,11 @@ static _printf_(2, 3) void warn(json_t *list, const char *fmt, ...)
 		json_array_append_new(list, text(s));
 }
 
+static void warn_text(void *list, const char *s)
+{
+	warn(list, "%s", s);
+}
+
 static json_t *list_warnings(const struct daemon *d, const struct attachment *a, size_t n,
 			     bool table, double percent)
 {
@@ -319,6 +325,7 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 	if (d->host_trouble)
 		warn(out, "changes of interfaces or addresses could not be followed: %s",
 		     d->host_trouble);
+	advise_interfaces(d->live.rs, &d->host, warn_text, out);
 	if (d->rule_warnings)
 		warn(out, "%s", d->rule_warnings);
 	return out;

@@ -76,8 +76,8 @@ enum ctb_reason {
 };
 
 /*
- * packets: skbs as seen at the hook (a GRO packet is one). bytes: by the IP header's own length
- * for rules; the whole frame for reasons, where there may be no IP header to ask.
+ * packets: skbs as seen at the hook (a GRO packet is one). bytes: by the IP header's own length;
+ * of the whole frame for reasons where there is no good IP header to ask.
  */
 struct ctb_count {
 	__u64 packets;

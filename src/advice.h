@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What is allowed but most likely not meant, seen from this host's side. For check and status. */
+#ifndef CTBYPASS_ADVICE_H
+#define CTBYPASS_ADVICE_H
+
+#include "host.h"
+#include "rules.h"
+
+/*
+ * Devices that no `interface` statement names while rules bypass both directions of flows: what
+ * comes in there is tracked and what goes out is not, the one-sided bypass. Text for each such
+ * device (ends without newline) goes to say(arg).
+ */
+void advise_interfaces(const struct ruleset *rs, const struct host *host,
+		       void (*say)(void *arg, const char *text), void *arg);
+
+#endif
