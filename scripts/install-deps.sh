@@ -14,7 +14,7 @@ packages=(
 	libcriterion-dev libclang-rt-14-dev
 	# the lab: hosts, traffic, captures
 	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
-	procps util-linux jq python3 python3-scapy
+	procps util-linux mount jq mandoc python3 python3-scapy
 )
 
 if [[ ${1:-} == --list ]]; then
