@@ -21,7 +21,8 @@ comma := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)
 CPPFLAGS += -D_GNU_SOURCE -DCTB_VERSION='"$(VERSION)"' -Iinclude -Isrc -isystem $(B)/gen
 CFLAGS ?= -O2 -g
-ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS) -MMD -MP
+# -MD, not -MMD: skeletons count as system headers, and changed BPF must not leave stale objects.
+ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS) -MD -MP
 LIBS := -lbpf -lelf -lz -lnftables -lmnl -lnetfilter_conntrack -ljansson
 # asm/types.h is found below the multiarch directory on Debian.
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
