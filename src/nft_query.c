@@ -328,7 +328,7 @@ static bool adopt_generated(struct adoption *a, const char *name)
 	static const char *const words[] = { "out", "err4", "err6" };
 	unsigned int generation, number;
 	struct nft_state *s = a->s;
-	char again[NCHAIN_NAME] = "";
+	char again[NSET_NAME] = "";
 
 	if (sscanf(name, "g%u_%u", &generation, &number) == 2)
 		snprintf(again, sizeof(again), "g%u_%u", generation, number);
@@ -343,7 +343,7 @@ static bool adopt_generated(struct adoption *a, const char *name)
 	if (generation > s->generation)
 		s->generation = generation;
 	if (!a->err)
-		a->err = state_add_chain(s, name);
+		a->err = objects_add_chain(&s->now, name);
 	return true;
 }
 
@@ -371,7 +371,7 @@ static int set_message(const struct nlmsghdr *nlh, void *data)
 	if (!nset_name_ours(attr_string(&t, NFTA_SET_NAME)))
 		a->s->foreign = true;
 	else if (!a->err)
-		a->err = state_add_set(a->s, attr_string(&t, NFTA_SET_NAME));
+		a->err = objects_add_set(&a->s->now, attr_string(&t, NFTA_SET_NAME));
 	return MNL_CB_OK;
 }
 
@@ -388,7 +388,7 @@ static int object_message(const struct nlmsghdr *nlh, void *data)
 	    !counter_parse(attr_string(&t, NFTA_OBJ_NAME), &handle, &dir))
 		a->s->foreign = true;
 	else if (!a->err)
-		a->err = state_add_counter(a->s, handle, dir);
+		a->err = objects_add_counter(&a->s->now, counter_key(handle, dir));
 	return MNL_CB_OK;
 }
 
@@ -426,7 +426,7 @@ static int adopt(struct nft_state **out)
 	}
 	if (a.base != 2)
 		a.s->foreign = true;
-	state_sort(a.s);
+	objects_sort(&a.s->now);
 	*out = a.s;
 	return 0;
 }

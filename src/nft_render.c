@@ -28,106 +28,11 @@
 #define LOCAL_ERRORS4 "3, 4, 5, 11, 12"
 #define LOCAL_ERRORS6 "1, 2, 3, 4"
 
-__u32 nft_state_generation(const struct nft_state *s)
-{
-	return s ? s->generation : 0;
-}
-
-__u32 nft_state_mark(const struct nft_state *s)
-{
-	return s ? s->mark : 0;
-}
-
-void nft_state_free(struct nft_state *s)
-{
-	if (!s)
-		return;
-	free(s->chains);
-	free(s->leftovers);
-	free(s->sets);
-	free(s->counters);
-	free(s);
-}
-
-const char *nft_state_leftovers(const struct nft_state *s)
-{
-	return s ? s->leftovers : NULL;
-}
-
-void nft_state_settled(struct nft_state *s)
-{
-	free(s->leftovers);
-	s->leftovers = NULL;
-}
-
 void nft_plan_free(struct nft_plan *p)
 {
 	strbuf_free(&p->script);
 	nft_state_free(p->after);
 	*p = (struct nft_plan){};
-}
-
-int state_add_chain(struct nft_state *s, const char *name)
-{
-	if (ARRAY_RESERVE(s->chains, s->cap_chains, s->n_chains + 1))
-		return -ENOMEM;
-	snprintf(s->chains[s->n_chains++], NCHAIN_NAME, "%s", name);
-	return 0;
-}
-
-int state_add_set(struct nft_state *s, const char *name)
-{
-	if (ARRAY_RESERVE(s->sets, s->cap_sets, s->n_sets + 1))
-		return -ENOMEM;
-	memset(s->sets[s->n_sets], 0, NSET_NAME); /* whole names are compared */
-	snprintf(s->sets[s->n_sets++], NSET_NAME, "%s", name);
-	return 0;
-}
-
-int state_add_counter(struct nft_state *s, __u32 handle, enum ctb_dir dir)
-{
-	if (ARRAY_RESERVE(s->counters, s->cap_counters, s->n_counters + 1))
-		return -ENOMEM;
-	s->counters[s->n_counters++] = counter_key(handle, dir);
-	return 0;
-}
-
-static int key_cmp(const void *pa, const void *pb)
-{
-	const __u64 *a = pa, *b = pb;
-
-	return *a < *b ? -1 : *a > *b;
-}
-
-static int name_cmp(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-void state_sort(struct nft_state *s)
-{
-	size_t n = 0;
-
-	if (s->n_sets)
-		qsort(s->sets, s->n_sets, sizeof(*s->sets), name_cmp);
-	if (s->n_counters)
-		qsort(s->counters, s->n_counters, sizeof(*s->counters), key_cmp);
-	for (size_t i = 0; i < s->n_counters; i++) {
-		if (!n || s->counters[n - 1] != s->counters[i])
-			s->counters[n++] = s->counters[i];
-	}
-	s->n_counters = n;
-}
-
-static bool has_set(const struct nft_state *s, const char *name)
-{
-	return s && s->n_sets && bsearch(name, s->sets, s->n_sets, sizeof(*s->sets), name_cmp);
-}
-
-static bool has_counter(const struct nft_state *s, __u64 key)
-{
-	return s && s->n_counters &&
-	       bsearch(&key, s->counters, s->n_counters, sizeof(key), key_cmp);
 }
 
 /* --- what the table is to hold --- */
@@ -168,7 +73,7 @@ static int note_counters(struct nft_state *s, const struct cands *c)
 	int err = 0;
 
 	for (size_t i = 0; !err && i < c->n; i++)
-		err = state_add_counter(s, c->c[i].handle, c->c[i].dir);
+		err = objects_add_counter(&s->now, counter_key(c->c[i].handle, c->c[i].dir));
 	return err;
 }
 
@@ -201,11 +106,11 @@ static int render_all(struct render *r, const struct entries *entries, struct nf
 	if (!err)
 		err = note_counters(after, &c);
 	for (size_t i = 0; !err && i < r->n_sets; i++)
-		err = state_add_set(after, r->sets[i].name);
+		err = objects_add_set(&after->now, r->sets[i].name);
 	free(c.c);
 	if (err || r->chains.err || r->output.err || jump.err)
 		return err ? err : -ENOMEM;
-	state_sort(after);
+	objects_sort(&after->now);
 	after->hash = hash_text(hash_text(0xcbf29ce484222325ULL, &r->chains), &r->output);
 	after->exact = true;
 	return 0;
@@ -229,66 +134,42 @@ static void add_text(struct strbuf *out, const struct strbuf *text, __u32 genera
 		strbuf_add(out, s, strlen(s));
 }
 
-static bool same_objects(const struct nft_state *a, const struct nft_state *b)
-{
-	return a->n_sets == b->n_sets && a->n_counters == b->n_counters &&
-	       (!a->n_sets || !memcmp(a->sets, b->sets, a->n_sets * sizeof(*a->sets))) &&
-	       (!a->n_counters ||
-		!memcmp(a->counters, b->counters, a->n_counters * sizeof(*a->counters)));
-}
-
-/* The script that takes away what the old state has and the new one does not use. */
-static int leave(const struct nft_state *old, const struct nft_state *new, bool rules, char **out)
-{
-	_strbuf_ struct strbuf s = {};
-	char name[24];
-
-	/* Chains are emptied first, so that none is in use when it goes. */
-	for (size_t i = 0; rules && i < old->n_chains; i++)
-		strbuf_addf(&s, "flush chain inet " NFT_TABLE " %s\n", old->chains[i]);
-	for (size_t i = 0; rules && i < old->n_chains; i++)
-		strbuf_addf(&s, "delete chain inet " NFT_TABLE " %s\n", old->chains[i]);
-	for (size_t i = 0; i < old->n_sets; i++) {
-		if (!has_set(new, old->sets[i]))
-			strbuf_addf(&s, "delete set inet " NFT_TABLE " %s\n", old->sets[i]);
-	}
-	for (size_t i = 0; i < old->n_counters; i++) {
-		__u64 key = old->counters[i];
-
-		if (has_counter(new, key))
-			continue;
-		counter_name((__u32)(key >> 2), (enum ctb_dir)(key & 3), name);
-		strbuf_addf(&s, "delete counter inet " NFT_TABLE " %s\n", name);
-	}
-	if (s.err)
-		return s.err;
-	*out = TAKE_PTR(s.s);
-	return 0;
-}
-
 /* Names of the chains that a rendering makes, or of those that stay. */
 static int note_chains(const struct render *r, const struct nft_state *old, struct nft_state *after,
 		       bool rules)
 {
-	char name[NCHAIN_NAME];
+	struct nft_objects *now = &after->now;
+	char name[NSET_NAME];
 	int err = 0;
 
-	for (size_t i = 0; !rules && !err && i < old->n_chains; i++)
-		err = state_add_chain(after, old->chains[i]);
+	for (size_t i = 0; !rules && !err && i < old->now.n_chains; i++)
+		err = objects_add_chain(now, old->now.chains[i]);
 	if (!rules || err)
 		return err;
 	snprintf(name, sizeof(name), "g%u_out", after->generation);
-	err = state_add_chain(after, name);
+	err = objects_add_chain(now, name);
 	for (int v = 4; !err && v <= 6; v += 2) {
 		snprintf(name, sizeof(name), "g%u_err%d", after->generation, v);
 		if (r->error_chains & (v == 4 ? ERRORS4 : ERRORS6))
-			err = state_add_chain(after, name);
+			err = objects_add_chain(now, name);
 	}
 	for (__u32 i = 1; !err && i <= r->n_chains; i++) {
 		snprintf(name, sizeof(name), "g%u_%u", after->generation, i);
-		err = state_add_chain(after, name);
+		err = objects_add_chain(now, name);
 	}
 	return err;
+}
+
+/* Neither in use now nor left by the last transaction. */
+static bool is_new_set(const struct nft_state *old, const char *name)
+{
+	return !old || (!objects_have_set(&old->now, name) && !objects_have_set(&old->left, name));
+}
+
+static bool is_new_counter(const struct nft_state *old, __u64 key)
+{
+	return !old ||
+	       (!objects_have_counter(&old->now, key) && !objects_have_counter(&old->left, key));
 }
 
 static void add_new(const struct render *r, const struct nft_state *old,
@@ -297,20 +178,19 @@ static void add_new(const struct render *r, const struct nft_state *old,
 	char name[24];
 
 	strbuf_addf(s, "table inet " NFT_TABLE " {\n");
-	for (size_t i = 0; i < new->n_counters; i++) {
-		__u64 key = new->counters[i];
+	for (size_t i = 0; i < new->now.n_counters; i++) {
+		__u64 key = new->now.counters[i];
 
-		if (has_counter(old, key))
+		if (!is_new_counter(old, key))
 			continue;
 		counter_name((__u32)(key >> 2), (enum ctb_dir)(key & 3), name);
 		strbuf_addf(s, "counter %s { }\n", name);
 	}
 	for (size_t i = 0; i < r->n_sets; i++) {
-		if (!has_set(old, r->sets[i].name))
+		if (is_new_set(old, r->sets[i].name))
 			nset_render(&r->sets[i], s);
 	}
-	/* Any bit of a mask counts: there are two while the daemon changes from one to the other.
-	 */
+	/* Any bit of a mask: there are two while the daemon changes from one to the other. */
 	if (mark)
 		strbuf_addf(s,
 			    "chain prerouting {\n"
@@ -333,6 +213,18 @@ static void add_new(const struct render *r, const struct nft_state *old,
 	strbuf_addf(s, "}\n");
 }
 
+static int note_leftovers(struct nft_state *s)
+{
+	_strbuf_ struct strbuf text = {};
+
+	objects_sort(&s->left);
+	objects_remove(&s->left, NULL, &text);
+	if (text.err)
+		return text.err;
+	s->leftovers = TAKE_PTR(text.s);
+	return 0;
+}
+
 static int write_script(const struct render *r, const struct nft_state *before,
 			struct nft_state *after, struct strbuf *s)
 {
@@ -348,21 +240,24 @@ static int write_script(const struct render *r, const struct nft_state *before,
 	err = note_chains(r, old, after, rules);
 	if (err)
 		return err;
-	if (!mark && !rules && same_objects(old, after)) {
-		if (old->leftovers)
-			after->leftovers = strdup(old->leftovers);
-		return old->leftovers && !after->leftovers ? -ENOMEM : 0;
+	if (!mark && !rules && objects_same(&old->now, &after->now)) {
+		err = objects_add_missing(&after->left, &old->left, true, NULL);
+		return err ? err : note_leftovers(after);
 	}
 	if (before && before->foreign)
 		strbuf_addf(s, "delete table inet " NFT_TABLE "\n");
-	if (old && old->leftovers)
-		strbuf_addf(s, "%s", old->leftovers);
-	if (old && mark)
-		strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
-	if (old && rules)
-		strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
+	if (old) {
+		/* What comes back, counters above all, has not gone yet. */
+		objects_remove(&old->left, &after->now, s);
+		if (mark)
+			strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
+		if (rules)
+			strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
+	}
 	add_new(r, old, after, rules, mark, s);
-	return old ? leave(old, after, rules, &after->leftovers) : 0;
+	if (old)
+		err = objects_add_missing(&after->left, &old->now, rules, &after->now);
+	return err ? err : note_leftovers(after);
 }
 
 int nft_render(const struct entries *entries, const struct host *host, __u32 mark, __u32 generation,

@@ -125,22 +125,25 @@ struct render {
 #define ERRORS4 1U
 #define ERRORS6 2U
 
-/* What is loaded. */
-#define NCHAIN_NAME 24
-
-struct nft_state {
-	bool foreign;		     /* something of that name, but not by us: replace it whole */
-	__u32 mark;		     /* 0: the rule in prerouting is not what it should be */
-	bool exact;		     /* hash is known (not so after nft_adopt) */
-	__u64 hash;		     /* of chains and rules, generation left out */
-	__u32 generation;	     /* the highest that a name has */
-	char (*chains)[NCHAIN_NAME]; /* below output */
+/* Names of what is in the table. */
+struct nft_objects {
+	char (*chains)[NSET_NAME]; /* below the base chains */
 	size_t n_chains, cap_chains;
-	char *leftovers; /* script that removes what was replaced; see nft_render.c; or NULL */
 	char (*sets)[NSET_NAME]; /* sorted */
 	size_t n_sets, cap_sets;
 	__u64 *counters; /* counter_key() of each, ascending */
 	size_t n_counters, cap_counters;
+};
+
+struct nft_state {
+	bool foreign;		 /* something of that name, but not by us: replace it whole */
+	__u32 mark;		 /* 0: the rule in prerouting is not what it should be */
+	bool exact;		 /* hash is known (not so after nft_adopt) */
+	__u64 hash;		 /* of chains and rules, generation left out */
+	__u32 generation;	 /* the highest that a name has */
+	struct nft_objects now;	 /* in use; after nft_adopt() maybe more */
+	struct nft_objects left; /* replaced by the last transaction; see nft_render.c */
+	char *leftovers;	 /* script that removes them; NULL: none */
 };
 
 static inline __u64 counter_key(__u32 handle, enum ctb_dir dir)
@@ -226,11 +229,22 @@ bool counter_parse(const char *name, __u32 *handle, enum ctb_dir *dir);
 void nset_render(const struct nset *s, struct strbuf *text);
 bool nset_name_ours(const char *name);
 
-/* nft_render.c */
-int state_add_chain(struct nft_state *s, const char *name);
-int state_add_set(struct nft_state *s, const char *name);
-int state_add_counter(struct nft_state *s, __u32 handle, enum ctb_dir dir);
+/* nft_state.c */
+void objects_free(struct nft_objects *o);
+int objects_add_chain(struct nft_objects *o, const char *name);
+int objects_add_set(struct nft_objects *o, const char *name);
+int objects_add_counter(struct nft_objects *o, __u64 key);
 /* After the last of them: sort, drop duplicates. */
-void state_sort(struct nft_state *s);
+void objects_sort(struct nft_objects *o);
+bool objects_have_set(const struct nft_objects *o, const char *name); /* NULL: has nothing */
+bool objects_have_counter(const struct nft_objects *o, __u64 key);
+/* Sets and counters alike? */
+bool objects_same(const struct nft_objects *a, const struct nft_objects *b);
+/* What from has and unless has not; its chains if asked for. */
+int objects_add_missing(struct nft_objects *to, const struct nft_objects *from, bool chains,
+			const struct nft_objects *unless);
+/* Text that deletes all chains, and the sets and counters that unless has not. */
+void objects_remove(const struct nft_objects *o, const struct nft_objects *unless,
+		    struct strbuf *s);
 
 #endif

@@ -641,6 +641,27 @@ Test(nft_kernel, counters_live_as_long_as_their_rule)
 	expect(9, CTB_DIR_REPLY, 0, 0);
 }
 
+/* A swap that is taken back at once: nothing is lost that was only about to go. */
+Test(nft_kernel, counters_come_back_with_their_rule)
+{
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	load(1);
+	cr_assert(is_untracked(&to_8080));
+	fx_free_rules(&fx);
+	port_rule(CTB_NOTRACK, 9090)->handle = 8;
+	load(2);
+	cr_assert_not(is_untracked(&to_8080));
+	fx_free_rules(&fx);
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	load(3);
+	cr_assert(is_untracked(&to_8080));
+	expect(7, CTB_DIR_ORIG, 2, 80);
+	load(4);
+	cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+	expect_none(8, CTB_DIR_ORIG);
+	expect(7, CTB_DIR_ORIG, 2, 80);
+}
+
 Test(nft_kernel, local_follows_addresses)
 {
 	struct fx_packet p = to_8080;
