@@ -69,10 +69,12 @@ static void addr_of6(struct rng *r, struct prefix6 p, bool miss, __u8 *out)
 
 static void from_list(struct rng *r, const struct prefix_list *l, bool v6, __u8 *out)
 {
+	bool miss = rng_percent(r, 15);
+
 	if (v6 && l->n6)
-		addr_of6(r, l->v6[rng_below(r, l->n6)], false, out);
+		addr_of6(r, l->v6[rng_below(r, l->n6)], miss, out);
 	else if (!v6 && l->n4)
-		addr_of4(r, l->v4[rng_below(r, l->n4)], false, out);
+		addr_of4(r, l->v4[rng_below(r, l->n4)], miss, out);
 }
 
 static void any_addr(struct rng *r, const struct world *w, bool v6, __u8 *out)
@@ -236,6 +238,12 @@ static void make_flow(struct rng *r, const struct world *w, const struct ruleset
 	}
 }
 
+/* In units of 8 bytes: any bit alone, too. */
+static unsigned int some_offset(struct rng *r)
+{
+	return rng_percent(r, 50) ? 1U << rng_below(r, 13) : 1 + rng_below(r, 0x1fff);
+}
+
 static void put_exts(struct rng *r, struct packet *p, bool hostile)
 {
 	static const __u8 types[] = { 0, 43, 60, 51 };
@@ -249,7 +257,7 @@ static void put_exts(struct rng *r, struct packet *p, bool hostile)
 		pkt_ext(p, types[rng_below(r, 4)],
 			hostile && rng_percent(r, 3) ? rng_below(r, 256) : rng_below(r, 3));
 	if (rng_percent(r, 6))
-		pkt_frag6(p, rng_percent(r, 35) ? 1 + rng_below(r, 0x1fff) : 0, rng_percent(r, 60));
+		pkt_frag6(p, rng_percent(r, 35) ? some_offset(r) : 0, rng_percent(r, 60));
 	if (n && rng_percent(r, 10))
 		pkt_ext(p, 60, 0);
 }
@@ -277,7 +285,7 @@ static void put_ip(struct rng *r, struct packet *p, const struct flow *f, bool h
 		if (rng_percent(r, 30))
 			a.frag |= 0x4000;
 		if (rng_percent(r, 4))
-			a.frag |= 1 + rng_below(r, 0x1fff);
+			a.frag |= some_offset(r);
 		if (rng_percent(r, 5))
 			a.frag |= 0x2000;
 		if (hostile && rng_percent(r, 5))

@@ -197,27 +197,32 @@ void world_free(struct world *w)
 	memset(w, 0, sizeof(*w));
 }
 
-static void say_prefix(struct rng *r, const struct world *w, int family, struct strbuf *b)
+static void say_prefix4(struct prefix4 p, struct strbuf *b)
+{
+	strbuf_addf(b, "%u.%u.%u.%u/%u", p.addr >> 24, p.addr >> 16 & 255, p.addr >> 8 & 255,
+		    p.addr & 255, p.len);
+}
+
+static void say_prefix6(struct prefix6 p, struct strbuf *b)
 {
 	char text[INET6_ADDRSTRLEN];
-	struct prefix6 p6;
-	struct prefix4 p4;
 	__u8 bytes[16];
 	unsigned int i;
 
-	if (family == AF_INET) {
-		p4 = w->p4[rng_below(r, WORLD_PREFIXES)];
-		strbuf_addf(b, "%u.%u.%u.%u/%u", p4.addr >> 24, p4.addr >> 16 & 255,
-			    p4.addr >> 8 & 255, p4.addr & 255, p4.len);
-		return;
-	}
-	p6 = w->p6[rng_below(r, WORLD_PREFIXES)];
 	for (i = 0; i < 8; i++) {
-		bytes[i] = p6.hi >> (56 - 8 * i);
-		bytes[8 + i] = p6.lo >> (56 - 8 * i);
+		bytes[i] = p.hi >> (56 - 8 * i);
+		bytes[8 + i] = p.lo >> (56 - 8 * i);
 	}
 	inet_ntop(AF_INET6, bytes, text, sizeof(text));
-	strbuf_addf(b, "%s/%u", text, p6.len);
+	strbuf_addf(b, "%s/%u", text, p.len);
+}
+
+static void say_prefix(struct rng *r, const struct world *w, int family, struct strbuf *b)
+{
+	if (family == AF_INET)
+		say_prefix4(w->p4[rng_below(r, WORLD_PREFIXES)], b);
+	else
+		say_prefix6(w->p6[rng_below(r, WORLD_PREFIXES)], b);
 }
 
 static void say_ports(struct rng *r, const struct world *w, struct strbuf *b)
@@ -370,6 +375,29 @@ static void say_rule(struct rng *r, const struct world *w, struct strbuf *b)
 		strbuf_addf(b, " comment \"rule of chance\"");
 }
 
+/*
+ * A set as dense as a large one is in places: many prefixes in one /16 and one /48, which takes
+ * the tables' search as deep as it goes.
+ */
+static void say_dense(struct rng *r, const struct world *w, struct strbuf *b)
+{
+	__u32 a = w->p4[rng_below(r, WORLD_PREFIXES)].addr & 0xffff0000;
+	__u64 hi = w->p6[rng_below(r, WORLD_PREFIXES)].hi & ~0xffffULL;
+	unsigned int i, n = 200 + rng_below(r, 1500);
+
+	for (i = 0; i < n; i++) {
+		struct prefix4 p4 = cut4(a | (rng_next(r) & 0xffff), 20 + rng_below(r, 13));
+		struct prefix6 p6 = cut6(hi | (rng_next(r) & 0xffff), rng_next(r),
+					 rng_percent(r, 50) ? 64 : 56 + rng_below(r, 73));
+
+		strbuf_addf(b, ", ");
+		if (rng_percent(r, 50))
+			say_prefix4(p4, b);
+		else
+			say_prefix6(p6, b);
+	}
+}
+
 static void say_head(struct rng *r, const struct world *w, struct strbuf *b)
 {
 	unsigned int i, j, n;
@@ -401,6 +429,8 @@ static void say_head(struct rng *r, const struct world *w, struct strbuf *b)
 							: AF_INET6,
 				   b);
 		}
+		if (i == 2 && rng_percent(r, 10))
+			say_dense(r, w, b);
 		strbuf_addf(b, " }\nset ports%u { ", i);
 		n = 1 + rng_below(r, 5);
 		for (j = 0; j < n; j++) {

@@ -3,7 +3,7 @@
  * Seeded rule sets and packets, of which a good part is hostile, through the reference and
  * everything that has to agree with it (rig.h).
  *
- *   CTB_PAIRS=N    pairs of packet and rule set (default 60,000; check-long: 1,000,000)
+ *   CTB_PAIRS=N    pairs of packet and rule set (default 60,000; with CTB_LONG 1,000,000)
  *   CTB_SEED=N     another run (default 1)
  *   CTB_REPLAY=N   only the rule set that a failure names, with each packet's verdict on stderr
  */
@@ -182,7 +182,8 @@ static void print_tally(const struct tally *t, unsigned long seed)
 
 Test(differential, bpf_and_reference)
 {
-	unsigned long pairs = env_number("CTB_PAIRS", 60000), seed = env_number("CTB_SEED", 1);
+	unsigned long pairs = env_number("CTB_PAIRS", getenv("CTB_LONG") ? 1000000 : 60000),
+		      seed = env_number("CTB_SEED", 1);
 	struct rng r = { seed };
 	struct tally t = {};
 	unsigned int i;
