@@ -295,6 +295,8 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 	old = d->live;
 	d->live = n.live;
 	n.live = (struct live){};
+	for (size_t i = 0; i < CTB_MAX_RULES; i++)
+		n.slots->differs[i] = n.slots->differs[i] && !n.slots->fresh[i];
 	if (write_info(d, n.slots->info, n.slots->differs))
 		log_warn("cannot write map rule_info");
 	slots_commit(&d->slots, n.slots);

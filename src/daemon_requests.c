@@ -102,7 +102,6 @@ static int do_add(struct daemon *d, const struct request *req, json_t *reply, st
 			    JOURNAL_LINE_MAX - 5);
 	if (err)
 		return err;
-	rs->rules[rs->n_rules - 1].handle = 0; /* the next one free, not the parser's guess */
 	err = change(d, TAKE_PTR(rs), lines.v[0], &lines, reply, diag, error);
 	if (err)
 		return err;

@@ -73,20 +73,34 @@ static void keep(struct rule *r, const struct owner *o)
 	r->slot = o->slot;
 }
 
-/* The slot to give to a new rule, by age; slots in use now come last. */
-static __u32 pick_slot(const struct slots *s, const struct slot_plan *plan)
+/* A slot that no staying rule has. */
+struct place {
+	__u32 slot;
+	bool in_use; /* by a rule that goes in this change */
+	__u64 freed_at;
+};
+
+static int by_age(const void *pa, const void *pb)
 {
-	__u32 best = 0;
+	const struct place *a = pa, *b = pb;
+
+	if (a->in_use != b->in_use)
+		return a->in_use - b->in_use;
+	if (a->freed_at != b->freed_at)
+		return a->freed_at < b->freed_at ? -1 : 1;
+	return a->slot < b->slot ? -1 : 1;
+}
+
+/* Slots for new rules in the order in which they are to be given out. */
+static void list_places(const struct slots *s, const struct slot_plan *plan, struct place *out)
+{
+	size_t n = 0;
 
 	for (__u32 i = CTB_SLOT_FAILSAFE + 1; i < CTB_MAX_RULES; i++) {
-		if (plan->info[i].handle)
-			continue;
-		if (!best || (s->info[best].handle && !s->info[i].handle) ||
-		    (!s->info[best].handle == !s->info[i].handle &&
-		     s->freed_at[i] < s->freed_at[best]))
-			best = i;
+		if (!plan->info[i].handle)
+			out[n++] = (struct place){ i, s->info[i].handle != 0, s->freed_at[i] };
 	}
-	return best;
+	qsort(out, n, sizeof(*out), by_age);
 }
 
 static int describe(const struct rule *r, __u64 hash, struct ctb_rule_info *out)
@@ -104,7 +118,7 @@ static int describe(const struct rule *r, __u64 hash, struct ctb_rule_info *out)
 }
 
 static int assign(const struct slots *s, struct ruleset *rs, struct slot_plan *plan,
-		  struct owner *owners, __u64 *hashes)
+		  struct owner *owners, struct place *places, __u64 *hashes)
 {
 	size_t n = list_owners(s, owners);
 	int err;
@@ -139,12 +153,14 @@ static int assign(const struct slots *s, struct ruleset *rs, struct slot_plan *p
 		if (err)
 			return err;
 	}
+	/* As many as there are slots without a rule that stays: enough, see slots_assign(). */
+	list_places(s, plan, places);
 	for (size_t i = 0; i < rs->n_rules; i++) {
 		struct rule *r = &rs->rules[i];
 
 		if (r->slot)
 			continue;
-		r->slot = pick_slot(s, plan);
+		r->slot = places++->slot;
 		r->handle = plan->next_handle++;
 		plan->fresh[r->slot] = true;
 		plan->added++;
@@ -160,20 +176,22 @@ static int assign(const struct slots *s, struct ruleset *rs, struct slot_plan *p
 int slots_assign(const struct slots *s, struct ruleset *rs, struct slot_plan *plan)
 {
 	_free_ struct owner *owners = NULL;
+	_free_ struct place *places = NULL;
 	_free_ __u64 *hashes = NULL;
 	int err;
 
 	if (rs->n_rules >= CTB_MAX_RULES)
 		return -E2BIG;
 	owners = calloc(CTB_MAX_RULES, sizeof(*owners));
+	places = calloc(CTB_MAX_RULES, sizeof(*places));
 	hashes = calloc(CTB_MAX_RULES, sizeof(*hashes));
-	if (!owners || !hashes)
+	if (!owners || !places || !hashes)
 		return -ENOMEM;
 	memset(plan, 0, sizeof(*plan));
 	plan->next_handle = s->next_handle;
 	plan->info[CTB_SLOT_FAILSAFE] = (struct ctb_rule_info){ .action = CTB_TRACK };
 	strcpy(plan->info[CTB_SLOT_FAILSAFE].text, "failsafe");
-	err = assign(s, rs, plan, owners, hashes);
+	err = assign(s, rs, plan, owners, places, hashes);
 	if (err)
 		return err;
 	for (size_t i = 0; i < CTB_MAX_RULES; i++)
