@@ -6,7 +6,6 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 
 #include "bpffs.h"
 #include "daemon.h"
@@ -16,14 +15,6 @@
 
 #define DEBOUNCE_MS 20	 /* events of the host come in bursts */
 #define RETRY_MS    5000 /* after the host could not be followed */
-
-__u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
-}
 
 /* --- start --- */
 
@@ -186,33 +177,28 @@ static int adopt_journal(struct daemon *d, struct ruleset **rs, __u64 *hash, boo
 	return 0;
 }
 
-static int first_rules(struct daemon *d)
+/* rs: what the file says; diag: what was said about it. Takes rs over. */
+static int first_rules(struct daemon *d, struct ruleset *parsed, struct diag *diag)
 {
-	_ruleset_ struct ruleset *rs = NULL;
-	_diag_ struct diag diag = {};
+	_ruleset_ struct ruleset *rs = parsed;
 	_free_ char *error = NULL;
 	struct change done;
 	bool stale = true;
 	__u64 hash = 0;
-	int err = ruleset_parse_file(d->opt.config, &rs, &diag);
+	int err = adopt_journal(d, &rs, &hash, &stale);
 
-	if (!err)
-		err = adopt_journal(d, &rs, &hash, &stale);
-	if (!err) {
-		/* Handles come from what is adopted; the parser counts from 1 in every file. */
-		for (size_t i = 0; i < rs->n_rules; i++)
-			rs->rules[i].handle = 0;
-		err = apply_ruleset(d, rs, &done, &diag, &error);
-	}
-	if (diag.text.s)
-		log_msg(err ? LOG_LVL_ERR : LOG_LVL_WARN, "%s", diag.text.s);
+	if (err)
+		return err;
+	/* Handles come from what is adopted; the parser counts from 1 in every file. */
+	for (size_t i = 0; i < rs->n_rules; i++)
+		rs->rules[i].handle = 0;
+	err = apply_ruleset(d, rs, &done, diag, &error);
+	if (diag->text.s)
+		log_msg(err ? LOG_LVL_ERR : LOG_LVL_WARN, "%s", diag->text.s);
 	if (error)
 		log_err("%s", error);
-	if (err) {
-		if (!error && !diag.text.s)
-			log_err("%s: %s", d->opt.config, strerror(-err));
+	if (err)
 		return err;
-	}
 	rs = NULL;
 	if (stale && datapath_journal_reset(d->dp, hash))
 		log_warn("cannot empty the journal of run-time changes");
@@ -226,11 +212,27 @@ static int first_rules(struct daemon *d)
 	return 0;
 }
 
+/* First of all: a daemon whose file has an error touches nothing. */
+static int read_config(const struct daemon *d, struct ruleset **rs, struct diag *diag)
+{
+	int err = ruleset_parse_file(d->opt.config, rs, diag);
+
+	if (!err)
+		err = apply_refuse_forward(*rs, diag);
+	if (err)
+		log_err("%s", diag->text.s ? diag->text.s : strerror(-err));
+	return err;
+}
+
 static int open_all(struct daemon *d, const sigset_t *signals)
 {
+	_ruleset_ struct ruleset *rs = NULL;
+	_diag_ struct diag diag = {};
 	_free_ char *error = NULL;
-	int err = lock_namespace(d);
+	int err = read_config(d, &rs, &diag);
 
+	if (!err)
+		err = lock_namespace(d);
 	if (!err)
 		err = open_pins(d);
 	if (err)
@@ -255,16 +257,45 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	if (err)
 		return err;
 	adopt_nft(d);
-	return first_rules(d);
+	return first_rules(d, TAKE_PTR(rs), &diag);
+}
+
+/* What the very first start on this directory made before it failed is nobody's data plane. */
+static void remove_pins(const struct daemon *d)
+{
+	_free_ char *error = NULL;
+
+	if (datapath_unload(d->opt.pindir, &error))
+		log_warn("%s", error ? error : "cannot remove the pins made");
+}
+
+/* Nothing was ever in force, and nothing of an earlier build's is attached. */
+static bool never_used(const struct daemon *d)
+{
+	const struct attachment *a;
+	size_t n;
+
+	if (!d->dp || datapath_generation(d->dp))
+		return false;
+	a = datapath_attachments(d->dp, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (a[i].mode != ATTACH_NONE)
+			return false;
+	}
+	return true;
 }
 
 static void close_all(struct daemon *d)
 {
+	bool unused = never_used(d);
+
 	control_close(d->control);
 	live_free(&d->live);
 	nft_state_free(d->nft);
 	host_free(&d->host);
 	datapath_close(d->dp);
+	if (unused)
+		remove_pins(d);
 	free(d->rule_warnings);
 	free(d->host_trouble);
 	cleanup_close(&d->signal_fd);
@@ -277,9 +308,10 @@ static void close_all(struct daemon *d)
 
 /* --- events --- */
 
-static void say_status(const struct daemon *d)
+/* first: READY=1 or nothing. */
+static void say_status(const struct daemon *d, const char *first)
 {
-	notify_send("READY=1\nSTATUS=generation %u, %zu rules, mark 0x%x",
+	notify_send("%sSTATUS=generation %u, %zu rules, mark 0x%x", first,
 		    datapath_generation(d->dp), d->live.rs->n_rules, d->live.rs->mark);
 }
 
@@ -299,7 +331,7 @@ static void on_hangup(struct daemon *d)
 		log_err("reload failed, nothing changed%s%s", error ? ": " : "",
 			error ? error : "");
 	json_decref(reply);
-	say_status(d);
+	say_status(d, "READY=1\n");
 }
 
 static void on_signal(struct daemon *d)
@@ -444,7 +476,7 @@ static int loop(struct daemon *d)
 		for (int i = 0; i < n && !d->quit; i++)
 			on_event(d, ev[i].data.fd);
 		if (generation != datapath_generation(d->dp))
-			say_status(d);
+			say_status(d, "");
 	}
 	return 0;
 }
@@ -471,7 +503,7 @@ int daemon_run(const struct daemon_options *o)
 
 	err = open_all(d, &signals);
 	if (!err) {
-		say_status(d);
+		say_status(d, "READY=1\n");
 		err = loop(d);
 		if (err)
 			log_err("event loop: %s", strerror(-err));

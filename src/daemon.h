@@ -12,6 +12,7 @@
 #define CTBYPASS_DAEMON_H
 
 #include <jansson.h>
+#include <time.h>
 #include "conntrack.h"
 #include "control.h"
 #include "datapath.h"
@@ -58,7 +59,13 @@ struct daemon {
 int daemon_run(const struct daemon_options *o);
 
 /* Milliseconds of CLOCK_MONOTONIC. */
-__u64 now_ms(void);
+static inline __u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
+}
 
 /* --- apply.c --- */
 

@@ -182,17 +182,6 @@ int datapath_journal_reset(struct datapath *dp, __u64 config_hash)
 	return note("reset");
 }
 
-int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **out, char **error)
-{
-	(void)pindir, (void)wish, (void)out, (void)error;
-	return -ENOSYS;
-}
-
-void datapath_close(struct datapath *dp)
-{
-	(void)dp;
-}
-
 int nft_run(const char *script, bool dry_run, char **error)
 {
 	cr_assert_not(dry_run);
