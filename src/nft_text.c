@@ -380,14 +380,25 @@ static int target_text(struct tree *t, const struct part *p, const char *verb, s
 	return err;
 }
 
+static bool whole_family(enum field f, enum fam fam, struct iv iv)
+{
+	return (f == F_SRC || f == F_DST) && !iv.lo &&
+	       iv.hi == (fam == FAM_4 ? (u128)0xffffffffU : ~(u128)0);
+}
+
 /* One interval: no map. */
 static int run_render(struct tree *t, const struct node *n, const struct part *p, struct iv iv,
 		      const char *pre, const char *verb, struct strbuf *b)
 {
 	int err;
 
-	strbuf_addf(b, "%s%s ", pre, field_expr(t->plane, n->field, p->fam));
-	iv_text(b, t->plane, n->field, p->fam, iv);
+	strbuf_addf(b, "%s", pre);
+	if (t->plane == PLANE_OUT && whole_family(n->field, p->fam, iv)) {
+		strbuf_addf(b, "meta nfproto %s", p->fam == FAM_4 ? "ipv4" : "ipv6");
+	} else {
+		strbuf_addf(b, "%s ", field_expr(t->plane, n->field, p->fam));
+		iv_text(b, t->plane, n->field, p->fam, iv);
+	}
 	strbuf_addf(b, p->final ? " counter name " : " ");
 	err = target_text(t, p, verb, b);
 	if (p->final)
@@ -402,7 +413,7 @@ static int map_render(struct tree *t, const struct node *n, enum fam fam, enum o
 	bool expand = n->expand;
 	size_t i = 0, count = 0;
 	const struct part *p;
-	struct iv iv, one;
+	struct iv iv, one = {};
 	int err = 0;
 
 	while (next_run(n, fam, what, &i, &p, &iv)) {

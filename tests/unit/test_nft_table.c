@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table as a whole: swapping, counting, adopting, watching. Needs root. */
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+
+#include "nft_netns.h"
+
+TestSuite(nft_table, .init = setup, .fini = teardown, .timeout = 120);
+
+/* --- counters --- */
+
+Test(nft_table, counters_live_as_long_as_their_rule)
+{
+	struct fx_packet other = to_8080;
+
+	other.dport = 9090;
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	port_rule(CTB_NOTRACK, 9090)->handle = 8;
+	load(1);
+	cr_assert(is_untracked(&to_8080) && is_untracked(&other));
+	expect(7, CTB_DIR_ORIG, 1, 40);
+	expect(8, CTB_DIR_ORIG, 1, 40);
+	fx_free_rules(&fx);
+	port_rule(CTB_TRACK, 1)->handle = 9;
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	load(2);
+	if (nft_state_leftovers(loaded)) {
+		cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+		nft_state_settled(loaded);
+	}
+	cr_assert(is_untracked(&to_8080));
+	cr_assert_not(is_untracked(&other));
+	expect(7, CTB_DIR_ORIG, 2, 80);
+	expect_none(8, CTB_DIR_ORIG);
+	expect(9, CTB_DIR_REPLY, 0, 0);
+}
+
+/* A swap that is taken back at once: nothing is lost that was only about to go. */
+Test(nft_table, counters_come_back_with_their_rule)
+{
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	load(1);
+	cr_assert(is_untracked(&to_8080));
+	fx_free_rules(&fx);
+	port_rule(CTB_NOTRACK, 9090)->handle = 8;
+	load(2);
+	cr_assert_not(is_untracked(&to_8080));
+	fx_free_rules(&fx);
+	port_rule(CTB_NOTRACK, 8080)->handle = 7;
+	load(3);
+	cr_assert(is_untracked(&to_8080));
+	expect(7, CTB_DIR_ORIG, 2, 80);
+	load(4);
+	cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+	expect_none(8, CTB_DIR_ORIG);
+	expect(7, CTB_DIR_ORIG, 2, 80);
+}
+/* --- swapping --- */
+
+/* Packets flow while the table is replaced again and again: each one is untracked and counted. */
+Test(nft_table, swaps_miss_no_packet)
+{
+	__u32 mark = 0x1000, stop = 0, sent = 0;
+	struct ctb_count c;
+	int pipefd[2];
+	bool exists;
+	pid_t pid;
+
+	must("nft add counter inet probe tracked && "
+	     "nft add rule inet probe output meta mark 0x1000 ct state != untracked "
+	     "counter name tracked");
+	port_rule(CTB_NOTRACK, 8080)->handle = 1;
+	load(1);
+	cr_assert_eq(pipe2(pipefd, O_NONBLOCK), 0);
+	pid = fork();
+	cr_assert(pid >= 0);
+	if (!pid) {
+		while (read(pipefd[0], &stop, sizeof(stop)) < 0) {
+			send_packet(&to_8080, mark);
+			sent++;
+		}
+		_exit(write(pipefd[1], &sent, sizeof(sent)) != sizeof(sent));
+	}
+	for (__u32 i = 2; i < 100; i++) {
+		fx_free_rules(&fx);
+		if (i % 3)
+			port_rule(CTB_TRACK, (__u16)i)->handle = 1000 + i;
+		fx_addr(&port_rule(CTB_NOTRACK, 9000)->daddr, "10.2.0.0/16");
+		port_rule(CTB_NOTRACK, 8080)->handle = 1;
+		for (__u16 k = 0; k < i % 5 * 10; k++)
+			port_rule(CTB_NOTRACK, 10000 + k)->handle = 2000 + k;
+		load(i);
+	}
+	cr_assert_eq(write(pipefd[1], &stop, sizeof(stop)), sizeof(stop));
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_eq(read(pipefd[0], &sent, sizeof(sent)), sizeof(sent));
+	cr_assert(strstr(output_of("nft list counter inet probe tracked"), "packets 0 "), "%s",
+		  output_of("nft list counter inet probe tracked"));
+	c = counter(1, CTB_DIR_ORIG, &exists);
+	cr_assert(exists && sent);
+	cr_assert_eq(c.packets, sent, "%llu counted, %u sent", (unsigned long long)c.packets, sent);
+}
+
+/* --- prerouting --- */
+
+/* A frame that comes in by v0. */
+static void receive_frame(void)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET,
+				  .sll_ifindex = (int)if_nametoindex("v1"),
+				  .sll_protocol = htons(ETH_P_IP) };
+	struct fx_packet p = mirrored(to_8080);
+	int fd = socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP));
+	struct ifreq v0 = { .ifr_name = "v0" };
+	unsigned char b[128], sum[2] = {};
+	__u32 total = 0;
+	size_t n;
+
+	n = put_packet(b, &p, 20);
+	for (int i = 0; i < 20; i += 2)
+		total += (__u32)(b[i] << 8 | b[i + 1]);
+	total = (total & 0xffff) + (total >> 16);
+	total = (total & 0xffff) + (total >> 16);
+	put16(sum, ~total & 0xffff);
+	memcpy(b + 10, sum, 2);
+	cr_assert_eq(ioctl(fd, SIOCGIFHWADDR, &v0), 0);
+	memcpy(to.sll_addr, v0.ifr_hwaddr.sa_data, 6);
+	to.sll_halen = 6;
+	cr_assert_eq(sendto(fd, b, n, 0, (struct sockaddr *)&to, sizeof(to)), (ssize_t)n);
+	close(fd);
+}
+
+Test(nft_table, prerouting_takes_the_mark)
+{
+	static const struct {
+		__u32 mask, mark, after;
+		bool untracked;
+	} cases[] = {
+		{ 0x40, 0x40, 0, true },
+		{ 0x40, 0x80000041, 0x80000001, true },
+		{ 0x40, 0xffffffbf, 0xffffffbf, false },
+		{ 0x40, 0, 0, false },
+		{ 0x80000000, 0x80000001, 1, true },
+		{ 0x50, 0x11, 1, true }, /* two bits, while one is exchanged for the other */
+		{ 0x50, 0x71, 0x21, true },
+		{ 0x50, 0x21, 0x21, false },
+	};
+	char command[512];
+
+	must("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.v0.rp_filter=0");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *what = output_of("true");
+		struct nft_plan p = {};
+
+		fx_expand(&fx);
+		cr_assert_eq(
+			nft_render(&fx.entries, &fx.host, cases[i].mask, (__u32)i + 1, loaded, &p),
+			0);
+		if (p.script.len)
+			cr_assert_eq(nft_run(p.script.s, false, NULL), 0);
+		nft_state_free(loaded);
+		loaded = TAKE_PTR(p.after);
+		nft_plan_free(&p);
+		cr_assert_eq(nft_state_mark(loaded), cases[i].mask);
+		snprintf(command, sizeof(command),
+			 "nft -f - <<'E'\n"
+			 "table inet probe2\ndelete table inet probe2\n"
+			 "table inet probe2 {\n"
+			 "counter u { }\ncounter t { }\n"
+			 "chain a { type filter hook prerouting priority -310;\n"
+			 "ip saddr 8.8.8.8 meta mark set 0x%x\n}\n"
+			 "chain b { type filter hook prerouting priority -150;\n"
+			 "ip saddr 8.8.8.8 meta mark 0x%x ct state untracked counter name u\n"
+			 "ip saddr 8.8.8.8 meta mark 0x%x ct state != untracked counter name t\n}\n"
+			 "}\nE",
+			 cases[i].mark, cases[i].after, cases[i].after);
+		must(command);
+		receive_frame();
+		snprintf(command, sizeof(command), "nft list counter inet probe2 %s",
+			 cases[i].untracked ? "u" : "t");
+		what = output_of(command);
+		cr_assert(strstr(what, "packets 1 "), "mask 0x%x mark 0x%x: %s", cases[i].mask,
+			  cases[i].mark, what);
+	}
+}
+
+/* --- reading back, adopting, watching --- */
+
+static struct nft_state *adopted(void)
+{
+	struct nft_state *s;
+
+	cr_assert_eq(nft_adopt(&s), 0);
+	return s;
+}
+
+Test(nft_table, adopted_table_goes_on)
+{
+	struct nft_state *s = adopted();
+
+	cr_assert_null(s, "there is no table yet");
+	fx_failsafe(&fx);
+	port_rule(CTB_NOTRACK, 8080);
+	for (__u16 i = 0; i < 40; i++)
+		fx_addr(&port_rule(CTB_NOTRACK, 9000 + i)->daddr, i % 2 ? "10.2.0.0/16" : "local");
+	load(5);
+	cr_assert(is_untracked(&to_8080));
+	fx_free_rules(&fx);
+	port_rule(CTB_NOTRACK, 8080);
+	load(6); /* leaves something behind, which the next daemon has to find */
+	cr_assert_not_null(nft_state_leftovers(loaded));
+	s = adopted();
+	cr_assert_not_null(s);
+	cr_assert_eq(nft_state_mark(s), MARK);
+	cr_assert_eq(nft_state_generation(s), 6);
+	nft_state_free(loaded);
+	loaded = s;
+	port_rule(CTB_NOTRACK, 9090);
+	load(7);
+	load(8); /* nothing to change: */
+	cr_assert_eq(nft_state_generation(loaded), 7);
+	cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+	nft_state_settled(loaded);
+	cr_assert(is_untracked(&to_8080));
+	expect(1, CTB_DIR_ORIG, 2, 80);
+	/* Only generation 7 is left. */
+	cr_assert_str_eq(output_of("nft list table inet ctbypass | grep -c 'chain g[^7]' || true"),
+			 "0");
+}
+
+Test(nft_table, foreign_table_is_rebuilt)
+{
+	static const char *const changes[] = {
+		"nft add chain inet ctbypass mine",
+		"nft add counter inet ctbypass mine",
+		"nft add set inet ctbypass mine '{ type inet_service; }'",
+		"nft add chain inet ctbypass mine '{ type filter hook input priority 0; }'",
+		"nft add quota inet ctbypass r1_orig '{ 5 mbytes }'",
+		"nft delete table inet ctbypass && nft add table inet ctbypass",
+		"nft add table inet ctbypass '{ flags dormant; }'",
+	};
+
+	port_rule(CTB_NOTRACK, 8080);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		nft_state_free(loaded);
+		loaded = NULL;
+		cr_assert_eq(nft_remove(NULL), 0);
+		load(1);
+		must(changes[i]);
+		nft_state_free(loaded);
+		loaded = adopted();
+		load(2);
+		cr_assert_eq(nft_present(), 1, "%s", changes[i]);
+		cr_assert_neq(sh("nft list table inet ctbypass | grep -q 'mine\\|dormant\\|quota'"),
+			      0, "%s", changes[i]);
+		cr_assert(is_untracked(&to_8080), "%s", changes[i]);
+	}
+}
+
+Test(nft_table, changed_prerouting_is_noticed)
+{
+	port_rule(CTB_NOTRACK, 8080);
+	load(1);
+	must("nft add rule inet ctbypass prerouting accept");
+	nft_state_free(loaded);
+	loaded = adopted();
+	cr_assert_eq(nft_state_mark(loaded), 0);
+	load(2);
+	nft_state_free(loaded);
+	loaded = adopted();
+	cr_assert_eq(nft_state_mark(loaded), MARK);
+}
+
+Test(nft_table, presence)
+{
+	static const char *const losses[] = {
+		"nft flush table inet ctbypass",
+		"nft flush chain inet ctbypass prerouting",
+		"nft flush chain inet ctbypass prerouting && "
+		"nft delete chain inet ctbypass prerouting",
+		"nft delete table inet ctbypass",
+		"nft flush ruleset",
+	};
+	struct nft_counter *c;
+	size_t n;
+
+	cr_assert_eq(nft_present(), 0);
+	cr_assert_eq(nft_counters(&c, &n), -ENOENT);
+	port_rule(CTB_NOTRACK, 8080);
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
+		load(1);
+		cr_assert_eq(nft_present(), 1);
+		must(losses[i]);
+		cr_assert_eq(nft_present(), 0, "%s", losses[i]);
+		nft_state_free(loaded);
+		loaded = NULL;
+		cr_assert_eq(nft_remove(NULL), 0);
+	}
+}
+
+Test(nft_table, watch)
+{
+	int fd = nft_watch_open();
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int tiny = 1;
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(nft_watch_drain(fd), 0);
+	port_rule(CTB_NOTRACK, 8080);
+	load(1);
+	cr_assert_eq(poll(&p, 1, 1000), 1);
+	cr_assert_eq(nft_watch_drain(fd), 1);
+	cr_assert_eq(nft_watch_drain(fd), 0);
+	must("nft add table inet other && nft add table ip ctbypass && nft delete table ip ctbypass");
+	cr_assert_eq(nft_watch_drain(fd), 0, "none of our business");
+	must("nft flush table inet ctbypass");
+	cr_assert_eq(nft_watch_drain(fd), 1);
+	/* More than the socket holds: what was lost may have been about us. */
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)), 0);
+	must("seq 200 | sed 's/.*/add table inet x&/' | nft -f -");
+	cr_assert_eq(nft_watch_drain(fd), 1);
+	cr_assert_eq(nft_watch_drain(fd), 0);
+	close(fd);
+}
+
+Test(nft_table, run_reports_and_remove_repeats)
+{
+	char *error = NULL;
+
+	cr_assert_eq(nft_run("add table inet ctbypass\n", true, &error), 0);
+	cr_assert_null(error);
+	cr_assert_eq(sh("nft list table inet ctbypass >/dev/null 2>&1"), 1, "a dry run");
+	cr_assert_eq(nft_run("add rule inet nowhere output accept\n", false, &error), -ENOENT);
+	cr_assert(strstr(error, "No such file"), "%s", error);
+	free(error);
+	cr_assert_eq(nft_run("add rule nonsense\n", true, &error), -EINVAL);
+	cr_assert(strstr(error, "syntax error"), "%s", error);
+	free(error);
+	load(1);
+	cr_assert_eq(nft_present(), 1);
+	cr_assert_eq(nft_remove(&error), 0);
+	cr_assert_eq(nft_present(), 0);
+	cr_assert_eq(nft_remove(&error), 0);
+}
