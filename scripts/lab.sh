@@ -264,7 +264,8 @@ poll() {
 }
 
 # Entries in a host's table; ct_list HOST [conntrack -L options]: the matching ones, a line each.
-ct_entries() { on "$1" cat /proc/sys/net/netfilter/nf_conntrack_count; }
+# A kernel whose conntrack is a module has no such file until something uses it.
+ct_entries() { on "$1" sh -c 'cat /proc/sys/net/netfilter/nf_conntrack_count 2>/dev/null || echo 0'; }
 ct_list() {
 	local ns=$1 fam
 	shift

@@ -13,8 +13,11 @@
 #   # run: alone         nothing else runs beside it
 #   # run: long          only with --long
 #   # timeout: SECONDS   default 60
-# Outputs are kept in BUILDDIR/log.
+# CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
+# BUILDDIR/log.
 set -uo pipefail
+export LC_ALL=C.UTF-8 # Criterion draws its list of tests with what the locale has
+slow=${CTB_SLOW:-1}
 
 cd "$(dirname "$0")/.." || exit 1
 long=0
@@ -68,7 +71,7 @@ criterion() {
 	done < <("$bin" --list 2>/dev/null)
 	((${#listed[@]})) || { result FAIL "$name" "" "lists no tests"; return; }
 
-	timeout -k 5 "$( ((long)) && echo 3600 || echo 240)" \
+	timeout -k 5 "$( ((long)) && echo 3600 || echo $((240 * slow)))" \
 		"${wrap[@]}" "$bin" --tap --jobs "$jobs" >"$out" 2>&1 || status=$?
 	mapfile -t report <"$out"
 	for i in "${!report[@]}"; do
@@ -106,8 +109,9 @@ scenario() {
 	local file=$1 name limit out status=0 started=${EPOCHREALTIME/./} took why
 	name=e2e/$(basename "$file" .sh)
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$file")
+	limit=$((${limit:-60} * slow))
 	out=$log/e2e_${file##*/}.log
-	timeout -k 5 "${limit:-60}" "$file" >"$out" 2>&1 </dev/null || status=$?
+	timeout -k 5 "$limit" "$file" >"$out" 2>&1 </dev/null || status=$?
 	took=$(((${EPOCHREALTIME/./} - started) / 100000))
 	took=$((took / 10)).$((took % 10))
 	case $status in
@@ -121,7 +125,7 @@ scenario() {
 	77) result skip "$name" "$took" "$(sed -n 's/^skip: //p' "$out" | tail -n 1)" ;;
 	*)
 		why=$(sed -n 's/^FAILED: //p' "$out" | head -n 1)
-		((status == 124 || status == 137)) && why="not done after ${limit:-60} s${why:+, $why}"
+		((status == 124 || status == 137)) && why="not done after $limit s${why:+, $why}"
 		result FAIL "$name" "$took" "${why:-exit status $status}"
 		sed 's/^/    | /' "$out" | tail -n 60
 		;;
