@@ -139,6 +139,14 @@ for group in unit prog; do
 	done
 done
 
+if [[ docs == *"$pattern"* ]]; then
+	if scripts/check-docs.sh "$build/ctbypass" >"$log/docs.log" 2>&1; then
+		result pass docs
+	else
+		result FAIL docs "" "$(tail -n 1 "$log/docs.log")"
+	fi
+fi
+
 beside=() alone=()
 for f in tests/e2e/[0-9][0-9]_*.sh; do
 	[[ e2e/${f##*/} == *"$pattern"* ]] || continue
