@@ -37,14 +37,15 @@ PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 
-.PHONY: all demo check check-long bench bench-classify fuzz install uninstall format clean help tests deps
+.PHONY: all demo check check-long bench bench-classify bench-load fuzz install uninstall format clean \
+	help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/ctbypass
 
 help:
-	@echo "all demo check check-long bench bench-classify fuzz install uninstall format clean"
+	@echo "all demo check check-long bench bench-classify bench-load fuzz install uninstall format clean"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
 deps:
@@ -63,7 +64,11 @@ check-long: deps
 	$(Q)$(MAKE) --no-print-directory all tests fuzz
 	$(Q)tests/run.sh --long $(B)
 
-bench: bench-classify
+bench: bench-classify bench-load
+
+bench-load: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)bench/load.sh $(B)/ctbypass
 
 bench-classify: deps
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify

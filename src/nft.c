@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <linux/netlink.h>
 #include <malloc.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <nftables/libnftables.h>
 
 #include "nft.h"
@@ -25,14 +27,28 @@ static int error_from_words(const char *words)
 	return -EINVAL;
 }
 
+/* libnftables ends the process when there is no nfnetlink to talk to: find out before it does. */
+static int have_nfnetlink(void)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 int nft_run(const char *script, bool dry_run, char **error)
 {
-	_cleanup_(cleanup_nft) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	_cleanup_(cleanup_nft) struct nft_ctx *ctx = NULL;
 	const char *words;
-	int err = 0;
+	int err = have_nfnetlink();
 
 	if (error)
-		*error = NULL;
+		*error = err ? strdup("this kernel has no nfnetlink, and so no nftables") : NULL;
+	if (err)
+		return err;
+	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!ctx || nft_ctx_buffer_error(ctx))
 		return -ENOMEM;
 	nft_ctx_set_dry_run(ctx, dry_run);
