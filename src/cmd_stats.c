@@ -9,7 +9,7 @@
 #include "client.h"
 #include "commands.h"
 
-#define RULE_WIDTH 41
+#define RULE_WIDTH 40
 #define WATCH_MS   1000
 
 /* Two looks at the counters; before is NULL for the first. */
