@@ -47,7 +47,7 @@ lab_enter() {
 }
 
 lab_on_error() {
-	[[ -e $LAB/failed ]] || echo "FAILED: ${1##*/}:$2: $3"
+	[[ -e $LAB/failed ]] || echo "FAILED: ${1##*/}:$2: $3" >&2
 	: >$LAB/failed
 }
 

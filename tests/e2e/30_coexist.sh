@@ -6,11 +6,16 @@ set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
 
-clang -g -O2 -target bpf -idirafter "/usr/include/$(gcc -dumpmachine)" \
-	-c "$LAB_LIB/foreign.bpf.c" -o foreign.o
-# foreign NAME: load one more instance, with a counter of its own.
+for mark in 0 0x10000; do
+	clang -g -O2 -target bpf -idirafter "/usr/include/$(gcc -dumpmachine)" -DMARK=$mark \
+		-c "$LAB_LIB/foreign.bpf.c" -o foreign$mark.o
+done
+# foreign NAME: load one more instance, with a counter of its own. c, the one right before ours,
+# sets a mark bit.
 foreign() {
-	bpftool prog load foreign.o $LAB_BPF/"$1" type classifier
+	local mark=0
+	[[ $1 != c_* ]] || mark=0x10000
+	bpftool prog load foreign$mark.o $LAB_BPF/"$1" type classifier
 	bpftool map pin id "$(bpftool -j prog show pinned $LAB_BPF/"$1" | jq '.map_ids[0]')" $LAB_BPF/"$1"_seen
 }
 seen() { bpftool -j map dump pinned $LAB_BPF/"$1"_seen | jq '.[0].formatted.value // .[0].value'; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Somebody else's program on our hook: counts packets, may set a mark bit of its own, goes on. */
+/* Somebody else's program on our hook: counts packets, sets mark bits of its own (MARK), goes on. */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
@@ -20,7 +20,8 @@ int foreign(struct __sk_buff *skb)
 
 	if (n)
 		__sync_fetch_and_add(n, 1);
-	skb->mark |= 0x10000;
+	if (MARK)
+		skb->mark |= MARK;
 	return TC_ACT_UNSPEC;
 }
 
