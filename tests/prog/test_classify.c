@@ -478,3 +478,39 @@ Test(classify, many_rules)
 	      &ifs[1]);
 	rig_free(&rig);
 }
+
+/* More entries than 64 words hold: a summary bit stands for two. */
+Test(classify, most_entries)
+{
+	_strbuf_ struct strbuf text = {};
+	char recipe[128], verdict[32];
+	unsigned int i, rules = 1900;
+	struct rig rig;
+
+	start();
+	for (i = 0; i < rules; i++)
+		strbuf_addf(&text, "%s udp port %u saddr 10.%u.%u.0/24\n",
+			    i % 2 ? "track" : "notrack", 10000 + i, i / 256, i % 256);
+	cr_assert_eq(text.err, 0);
+	rig_from_text(&rig, text.s, &host);
+	for (i = 0; i < rules; i++) {
+		/* The four entries of a rule, in turn. */
+		static const char *const flows[] = {
+			"ip4:10.%u.%u.9>2.2.2.2 udp:9>%u",
+			"ip4:2.2.2.2>10.%u.%u.9 udp:%u>9",
+			"ip4:10.%u.%u.9>2.2.2.2 udp:%u>9",
+			"ip4:2.2.2.2>10.%u.%u.9 udp:9>%u",
+		};
+
+		snprintf(recipe, sizeof(recipe), flows[i % 4], i / 256, i % 256, 10000 + i);
+		snprintf(verdict, sizeof(verdict), "%u %s", i + 1, i % 2 ? "reply" : "original");
+		check(&rig, &(struct row){ recipe, verdict }, &ifs[1]);
+	}
+	/* Two rules fit: the earlier one, whichever word it is in. */
+	check(&rig, &(struct row){ "ip4:10.0.3.9>10.7.100.9 udp:10003>11892", "4 original" },
+	      &ifs[1]);
+	check(&rig, &(struct row){ "ip4:10.7.100.9>10.0.3.9 udp:11892>10003", "4 reply" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:10.7.100.9>10.0.3.9 udp:11892>10004", "1893 original" },
+	      &ifs[1]);
+	rig_free(&rig);
+}

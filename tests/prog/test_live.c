@@ -220,6 +220,50 @@ static void run_device(const char *name, short type)
 	cr_expect_gt(run.judged, run.fed / 10);
 }
 
+/* As many header bytes as are followed, all of them in pages; and a quote behind as many. */
+static const char *const long_headers[] = {
+	"ip6:::1>::2 dst:60 dst:60 udp:1>5300",
+	"ip6:::1>::2 dst:60 dst:60 udp:1>5301",
+	"ip6:::9>::8 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5300",
+	"ip6:::9>::8 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5301",
+	"ip6:::1>::2 dst:120 dst:6 udp:1>5300",
+};
+
+static void run_long_headers(const char *name, short type, const char *link)
+{
+	static const char text[] = "notrack udp dport 5300\n";
+	struct run run = { .tap = type == IFF_TAP, .r = { 1 } };
+	_diag_ struct diag d = {};
+	struct ruleset *rs = NULL;
+	struct host host = {};
+	struct packet p;
+	unsigned int i;
+	int fd;
+
+	harness_init(ifs, ARRAY_SIZE(ifs) - 1);
+	run.fd = open_device(name, type);
+	run.in.ifindex = if_nametoindex(name);
+	snprintf(run.in.name, IFNAMSIZ, "%s", name);
+	cr_assert_eq(ruleset_parse_text("test", ".", text, strlen(text), &rs, &d), 0);
+	cr_assert_eq(rig_make(&run.rig, rs, &host, HARNESS_PRODUCTION), 0);
+	fd = attach(run.tap ? harness_ether_fd(run.rig.h) : harness_ip_fd(run.rig.h),
+		    run.in.ifindex);
+	for (i = 0; i < 4 * ARRAY_SIZE(long_headers); i++) {
+		char recipe[256];
+
+		snprintf(recipe, sizeof(recipe), "%s %s", link,
+			 long_headers[i % ARRAY_SIZE(long_headers)]);
+		cr_assert_eq(pkt_recipe(recipe, &p), 0);
+		feed_one(&run, &p, i % 2);
+	}
+	cr_expect_eq(run.wrong, 0);
+	cr_expect_eq(run.fed, i);
+	cr_expect_eq(run.judged, 4 * 2, "%lu judged", run.judged);
+	close(fd);
+	close(run.fd);
+	rig_free(&run.rig);
+}
+
 TestSuite(live, .timeout = 120);
 
 Test(live, tap)
@@ -230,4 +274,19 @@ Test(live, tap)
 Test(live, tun)
 {
 	run_device("tun0", IFF_TUN);
+}
+
+Test(live, long_headers_tap)
+{
+	run_long_headers("tap0", IFF_TAP, "eth");
+}
+
+Test(live, long_headers_tagged)
+{
+	run_long_headers("tap0", IFF_TAP, "eth qinq:5 vlan:6");
+}
+
+Test(live, long_headers_tun)
+{
+	run_long_headers("tun0", IFF_TUN, "bare");
 }

@@ -94,6 +94,8 @@ static const struct row ipv4_rows[] = {
 	  V4 ",mf udp:1>5300 data:64", "1 original" },
 	{ "largest offset", V4 ",off=0x1fff data:64", "later-fragment", V4 ",off=0x8000 gre data:9",
 	  "6 original" },
+	{ "highest offset bit", V4 ",off=0x1000 data:64", "later-fragment",
+	  V4 ",off=0xc000 proto:253 data:9", "11 original" },
 	{ "tiny first fragment", V4 ",mf,len=24 tcp:1>8000", "2 original",
 	  V4 ",mf,len=23 tcp:1>8000", "bad-l4" },
 	{ "first fragment, unknown protocol", V4 ",mf gre", "6 original", V4 ",mf proto:46",

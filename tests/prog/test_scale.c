@@ -229,6 +229,62 @@ Test(scale, million_ipv6)
 		false, true);
 }
 
+/* Where every address is a range of its own, the tables' search is as deep as it gets. */
+Test(scale, every_other_address)
+{
+	char dir[] = "/tmp/ctb-scale-XXXXXX", path[64], wrong[512];
+	static const char text[] = "set odd file \"set\"\nnotrack udp daddr @odd\n";
+	_diag_ struct diag d = {};
+	struct ruleset *rs = NULL;
+	struct rng r = { 5 };
+	struct ref_verdict v;
+	struct rig rig;
+	unsigned int i;
+	FILE *f;
+
+	start();
+	cr_assert(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/set", dir);
+	f = fopen(path, "w");
+	cr_assert(f);
+	/* A few before, so that the dense part does not begin with a page of the tables. */
+	for (i = 0; i < 300; i++)
+		fprintf(f, "10.0.%u.%u\n2001:db8:0:%x::%u\n", i / 100, i % 100 * 2, i, i);
+	for (i = 0; i < 32768; i++)
+		fprintf(f, "10.1.%u.%u\n2001:db8:1::%x\n", i >> 7, (i & 127) * 2 + 1, i * 2 + 1);
+	for (i = 0; i < 9000; i++)
+		fprintf(f, "10.2.%u.%u/31\n", i / 40, i % 40 * 6);
+	cr_assert_eq(fclose(f), 0);
+	cr_assert_eq(ruleset_parse_text("scale", dir, text, strlen(text), &rs, &d), 0, "%s",
+		     d.text.s);
+	unlink(path);
+	rmdir(dir);
+	cr_assert_eq(rig_make(&rig, rs, &host, HARNESS_TEST), 0);
+	for (i = 0; i < 3 * 65536; i += 1 + rng_below(&r, 40)) {
+		struct pkt_ip4_args a4 = { .total = PKT_AUTO, .src = { 8 }, .dst = { 10 } };
+		struct pkt_ip6_args a6 = { .payload = PKT_AUTO, .src = { 8 } };
+		struct packet p;
+
+		pkt_init(&p);
+		pkt_eth(&p, false);
+		put_number(0x0a000000 + i, 4, a4.dst);
+		put_number(0x20010db800000000 | (__u64)(i >> 16) << 16, 8, a6.dst);
+		put_number(i & 0xffff, 8, a6.dst + 8);
+		if (i % 3)
+			pkt_ip4(&p, &a4);
+		else
+			pkt_ip6(&p, &a6);
+		pkt_udp(&p, 1, 2, PKT_AUTO);
+		pkt_end(&p);
+		cr_expect(!rig_packet(&rig, &p, &ifs[1], NULL, 0, &v, wrong, sizeof(wrong)),
+			  "%#x: %s", i, wrong);
+		if (i >> 16 == 1)
+			cr_expect_eq(v.judged, i & 1, "%#x", i);
+	}
+	cr_expect(!rig_counters(&rig, wrong, sizeof(wrong)), "%s", wrong);
+	rig_free(&rig);
+}
+
 /* With a thousand other rules on top. */
 Test(scale, million_of_each_and_1024_rules)
 {
