@@ -37,18 +37,6 @@
 
 #define SETTLE_MS 1000
 
-static _printf_(3, 4) int fail(char **error, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	free(*error);
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-	return err;
-}
-
 void live_free(struct live *l)
 {
 	compiled_free(&l->compiled);
@@ -104,8 +92,8 @@ static int render(struct daemon *d, const struct live *l, __u32 mark, struct nft
 	int err = nft_render(&l->entries, &d->host, mark, nft_generation(d), d->nft, out);
 
 	if (err == -EINVAL)
-		return fail(error, err, "an interface has a name that nft cannot be given");
-	return err ? fail(error, err, "rendering for nft: %s", strerror(-err)) : 0;
+		return error_set(error, err, "an interface has a name that nft cannot be given");
+	return err ? error_set(error, err, "rendering for nft: %s", strerror(-err)) : 0;
 }
 
 /* Run a plan and remember what it left. */
@@ -118,7 +106,7 @@ static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 		d->own_nft = true;
 		err = nft_run(plan->script.s, false, &words);
 		if (err)
-			return fail(error, err, "nft refused the new table: %s",
+			return error_set(error, err, "nft refused the new table: %s",
 				    words ? words : strerror(-err));
 	}
 	nft_state_free(d->nft);
@@ -157,7 +145,7 @@ static int build(struct daemon *d, struct next *n, struct diag *diag, char **err
 		return -ENOMEM;
 	err = slots_assign(&d->slots, rs, n->slots);
 	if (err == -E2BIG)
-		return fail(error, err, "%zu rules; there is room for %d", rs->n_rules,
+		return error_set(error, err, "%zu rules; there is room for %d", rs->n_rules,
 			    CTB_MAX_RULES - 1);
 	if (!err)
 		err = expand_ruleset(rs, &n->live.entries, diag);
@@ -195,7 +183,7 @@ static int claim_slots(struct daemon *d, const struct slot_plan *p, char **error
 	}
 	if (!err)
 		err = write_info(d, p->info, p->fresh);
-	return err ? fail(error, err, "writing the pinned maps: %s", strerror(-err)) : 0;
+	return err ? error_set(error, err, "writing the pinned maps: %s", strerror(-err)) : 0;
 }
 
 static void unclaim_slots(struct daemon *d, const struct slot_plan *p)
@@ -247,7 +235,7 @@ static int swap(struct daemon *d, struct next *n, char **error)
 	if (!err)
 		return 0;
 	if (!*error)
-		fail(error, err, "swapping the BPF programs: %s", strerror(-err));
+		error_set(error, err, "swapping the BPF programs: %s", strerror(-err));
 	put_nft_back(d, had_table);
 unclaim:
 	unclaim_slots(d, n->slots);
@@ -285,7 +273,7 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 	if (err) {
 		datapath_abort(d->dp);
 		if (!*error && !diag->errors)
-			fail(error, err, "%s", strerror(-err));
+			error_set(error, err, "%s", strerror(-err));
 		return err;
 	}
 	err = swap(d, &n, error);
@@ -325,7 +313,7 @@ int apply_again(struct daemon *d, char **error)
 	if (err) {
 		ruleset_free(rs);
 		if (!*error)
-			fail(error, err, "%s", diag.text.s ? diag.text.s : strerror(-err));
+			error_set(error, err, "%s", diag.text.s ? diag.text.s : strerror(-err));
 	}
 	return err;
 }
@@ -427,7 +415,7 @@ int apply_restore_nft(struct daemon *d, char **error)
 	d->own_nft = true;
 	err = nft_remove(&words);
 	if (err)
-		return fail(error, err, "%s", words ? words : strerror(-err));
+		return error_set(error, err, "%s", words ? words : strerror(-err));
 	return refresh_nft(d, error);
 }
 

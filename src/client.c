@@ -13,17 +13,6 @@
 #define REPLY_MAX     (1024UL * 1024 * 1024) /* a list of sets with millions of prefixes is long */
 #define REPLY_SECONDS 120		     /* a reload of the same takes a while */
 
-static _printf_(3, 4) int fail(char **error, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-	return err;
-}
-
 static int connect_to(const char *path, int *out, char **error)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -31,16 +20,16 @@ static int connect_to(const char *path, int *out, char **error)
 	_close_ int fd = -1;
 
 	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return fail(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
+		return error_set(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
 			    path, sizeof(addr.sun_path) - 1);
 	strcpy(addr.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail(error, -errno, "cannot make a socket: %s", strerror(errno));
+		return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return fail(error, -errno, "no daemon answers on %s: %s%s", path, strerror(errno),
+		return error_set(error, -errno, "no daemon answers on %s: %s%s", path, strerror(errno),
 			    errno == EACCES ? " (are you root?)" : " (is `ctbypass run` running?)");
 	*out = TAKE_FD(fd);
 	return 0;
@@ -78,15 +67,15 @@ static int read_line(int fd, struct strbuf *in, char **error)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			return fail(error, -ETIMEDOUT, "the daemon does not answer");
+			return error_set(error, -ETIMEDOUT, "the daemon does not answer");
 		if (n < 0)
-			return fail(error, -errno, "reading the daemon's answer: %s",
+			return error_set(error, -errno, "reading the daemon's answer: %s",
 				    strerror(errno));
 		if (n == 0)
-			return fail(error, -ECONNRESET, "the daemon hung up");
+			return error_set(error, -ECONNRESET, "the daemon hung up");
 		strbuf_add(in, buf, (size_t)n);
 		if (in->err || in->len > REPLY_MAX)
-			return fail(error, -ENOMEM, "the daemon's answer is too long");
+			return error_set(error, -ENOMEM, "the daemon's answer is too long");
 	}
 	return 0;
 }
@@ -102,9 +91,9 @@ int client_call(const char *path, json_t *request, json_t **reply, char **error)
 	*error = NULL;
 	json_decref(request);
 	if (!line)
-		return fail(error, -EINVAL, "the request is not valid UTF-8");
+		return error_set(error, -EINVAL, "the request is not valid UTF-8");
 	if (strlen(line) + 1 > REQUEST_MAX)
-		return fail(error, -E2BIG, "the request is longer than %d bytes", REQUEST_MAX);
+		return error_set(error, -E2BIG, "the request is longer than %d bytes", REQUEST_MAX);
 	err = connect_to(path, &fd, error);
 	if (err)
 		return err;
@@ -115,7 +104,7 @@ int client_call(const char *path, json_t *request, json_t **reply, char **error)
 	root = json_loadb(in.s, in.len, 0, NULL);
 	if (!root || !json_is_boolean(json_object_get(root, "ok"))) {
 		json_decref(root);
-		return fail(error, -EPROTO, "the daemon's answer is not understood");
+		return error_set(error, -EPROTO, "the daemon's answer is not understood");
 	}
 	*reply = root;
 	return 0;

@@ -34,17 +34,6 @@ struct control {
 	struct client clients[CLIENTS_MAX];
 };
 
-static _printf_(3, 4) int fail(char **error, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-	return err;
-}
-
 char *control_error_reply(const char *text)
 {
 	json_t *root = json_pack("{s:b,s:s}", "ok", 0, "error", text);
@@ -64,7 +53,7 @@ static int make_address(const char *path, struct sockaddr_un *addr, char **error
 {
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!*path || strlen(path) >= sizeof(addr->sun_path))
-		return fail(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
+		return error_set(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
 			    path, sizeof(addr->sun_path) - 1);
 	strcpy(addr->sun_path, path);
 	return 0;
@@ -78,18 +67,18 @@ static int remove_stale(const struct sockaddr_un *addr, char **error)
 	struct stat st;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : fail(error, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0 : error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
-		return fail(error, -EADDRINUSE, "%s is there and is not a socket", path);
+		return error_set(error, -EADDRINUSE, "%s is there and is not a socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
-		return fail(error, -errno, "cannot make a socket: %s", strerror(errno));
+		return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
 	if (!connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) || errno == EAGAIN)
-		return fail(error, -EADDRINUSE, "another daemon answers on %s", path);
+		return error_set(error, -EADDRINUSE, "another daemon answers on %s", path);
 	if (errno != ECONNREFUSED)
-		return fail(error, -errno, "%s: %s", path, strerror(errno));
+		return error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (unlink(path) && errno != ENOENT)
-		return fail(error, -errno, "cannot remove the stale socket %s: %s", path,
+		return error_set(error, -errno, "cannot remove the stale socket %s: %s", path,
 			    strerror(errno));
 	return 0;
 }
@@ -116,13 +105,13 @@ static int listen_on(struct control *c, const char *path, char **error)
 		return err;
 	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (c->listen_fd < 0)
-		return fail(error, -errno, "cannot make a socket: %s", strerror(errno));
+		return error_set(error, -errno, "cannot make a socket: %s", strerror(errno));
 	err = bind_private(c->listen_fd, &addr);
 	if (err)
-		return fail(error, err, "cannot bind %s: %s", path, strerror(-err));
+		return error_set(error, err, "cannot bind %s: %s", path, strerror(-err));
 	c->path = strdup(path);
 	if (!c->path || stat(path, &st) || listen(c->listen_fd, SOMAXCONN))
-		return fail(error, -errno, "cannot listen on %s: %s", path, strerror(errno));
+		return error_set(error, -errno, "cannot listen on %s: %s", path, strerror(errno));
 	c->dev = st.st_dev;
 	c->ino = st.st_ino;
 	return 0;
@@ -154,7 +143,7 @@ int control_open(const char *path, control_handler handler, void *arg, struct co
 		c->epfd = epoll_create1(EPOLL_CLOEXEC);
 		err = c->epfd < 0 ? -errno : watch(c, c->listen_fd, EPOLLIN, NULL, EPOLL_CTL_ADD);
 		if (err)
-			fail(error, err, "epoll: %s", strerror(-err));
+			error_set(error, err, "epoll: %s", strerror(-err));
 	}
 	if (err) {
 		control_close(c);

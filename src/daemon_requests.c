@@ -11,18 +11,6 @@
 #include "log.h"
 #include "request.h"
 
-static _printf_(3, 4) int fail(char **error, int err, const char *fmt, ...)
-{
-	va_list ap;
-
-	free(*error);
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-	return err;
-}
-
 static int put(json_t *reply, const char *key, json_t *value)
 {
 	return json_object_set_new(reply, key, value) ? -ENOMEM : 0;
@@ -98,7 +86,7 @@ static int do_add(struct daemon *d, const struct request *req, json_t *reply, st
 		return err;
 	err = journal_add(&lines, &rs->rules[rs->n_rules - 1]);
 	if (err == -EFBIG)
-		return fail(error, err, "a rule added at run time has at most %d bytes",
+		return error_set(error, err, "a rule added at run time has at most %d bytes",
 			    JOURNAL_LINE_MAX - 5);
 	if (err)
 		return err;
@@ -120,7 +108,7 @@ static int do_delete(struct daemon *d, const struct request *req, json_t *reply,
 		return -ENOMEM;
 	index = ruleset_find(rs, req->handle);
 	if (index < 0)
-		return fail(error, index, "no rule has handle %u", req->handle);
+		return error_set(error, index, "no rule has handle %u", req->handle);
 	err = journal_delete(&lines, req->handle, (size_t)index);
 	if (!err)
 		err = ruleset_delete(rs, req->handle);
@@ -192,7 +180,7 @@ int daemon_reload(struct daemon *d, json_t *reply, struct diag *diag, char **err
 		return err;
 	err = journal_hash(d->opt.config, rs, &hash);
 	if (err)
-		return fail(error, err, "reading %s again: %s", d->opt.config, strerror(-err));
+		return error_set(error, err, "reading %s again: %s", d->opt.config, strerror(-err));
 	for (size_t i = 0; i < rs->n_rules; i++)
 		rs->rules[i].handle = 0; /* the parser counts from 1 in every file */
 	err = apply_ruleset(d, rs, &done, diag, error);

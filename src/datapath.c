@@ -128,12 +128,12 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 	dp->lock_fd = pins_open(pindir, true);
 	err = dp->lock_fd;
 	if (err == -EBUSY)
-		explain(error, "another ctbypass daemon uses %s", pindir);
+		error_set(error, err, "another ctbypass daemon uses %s", pindir);
 	else if (err == -ENOTSUP)
-		explain(error, "%s is not on a BPF file system (mount -t bpf bpf /sys/fs/bpf)",
+		error_set(error, err, "%s is not on a BPF file system (mount -t bpf bpf /sys/fs/bpf)",
 			pindir);
 	else if (err < 0)
-		explain(error, "cannot use %s: %s", pindir, strerror(-err));
+		error_set(error, err, "cannot use %s: %s", pindir, strerror(-err));
 	if (err < 0)
 		goto fail;
 	err = state_open(dp, error);
@@ -143,7 +143,7 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 	if (!err)
 		err = adopt_clsact(dp);
 	if (err) {
-		explain(error, "cannot adopt what is attached: %s", strerror(-err));
+		error_set(error, err, "cannot adopt what is attached: %s", strerror(-err));
 		goto fail;
 	}
 	*out = dp;
@@ -225,8 +225,8 @@ static int load(const struct datapath *dp, const struct compiled *c, const struc
 
 	if (!skel) {
 		err = -errno;
-		explain(error, "cannot open the embedded BPF object: %s", strerror(-err));
-		return err;
+		return error_set(error, err, "cannot open the embedded BPF object: %s",
+				 strerror(-err));
 	}
 	err = load_configure(skel->obj, c, host, generation);
 	if (!err && dp)
@@ -234,19 +234,19 @@ static int load(const struct datapath *dp, const struct compiled *c, const struc
 	if (!err && dp)
 		err = reuse_counters(skel, dp);
 	if (err) {
-		explain(error, "cannot size the BPF maps: %s", strerror(-err));
+		error_set(error, err, "cannot size the BPF maps: %s", strerror(-err));
 		goto fail;
 	}
 	err = tc_bpf__load(skel);
 	if (err) {
-		explain(error, "the kernel refused the BPF programs: %s%s", strerror(-err),
+		error_set(error, err, "the kernel refused the BPF programs: %s%s", strerror(-err),
 			err == -EPERM ? " (root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON needed)" :
 					"");
 		goto fail;
 	}
 	err = load_tables(skel->obj, c, host);
 	if (err) {
-		explain(error, "cannot fill the BPF maps: %s", strerror(-err));
+		error_set(error, err, "cannot fill the BPF maps: %s", strerror(-err));
 		goto fail;
 	}
 	*out = skel;
@@ -538,7 +538,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 			break;
 	}
 	if (err) {
-		explain(error, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
+		error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
 			strerror(-err));
 		/* Adopted links without a program of ours to go back to stay as they are. */
 		while (done-- > 0 && dp->running) {
@@ -641,14 +641,10 @@ int datapath_unload(const char *pindir, char **error)
 	*error = NULL;
 	if (probe == -ENOENT)
 		return 0;
-	if (probe == -EBUSY) {
-		explain(error, "a ctbypass daemon uses %s; stop it first", pindir);
-		return probe;
-	}
-	if (probe < 0) {
-		explain(error, "cannot use %s: %s", pindir, strerror(-probe));
-		return probe;
-	}
+	if (probe == -EBUSY)
+		return error_set(error, probe, "a ctbypass daemon uses %s; stop it first", pindir);
+	if (probe < 0)
+		return error_set(error, probe, "cannot use %s: %s", pindir, strerror(-probe));
 	close(probe);
 	err = datapath_open(pindir, ATTACH_AUTO, &dp, error);
 	if (err)
@@ -657,7 +653,7 @@ int datapath_unload(const char *pindir, char **error)
 		drop_hook(dp, dp->n_hooks - 1);
 	err = pins_clear(pindir);
 	if (err)
-		explain(error, "cannot clear %s: %s", pindir, strerror(-err));
+		error_set(error, err, "cannot clear %s: %s", pindir, strerror(-err));
 	datapath_close(dp);
 	return err;
 }

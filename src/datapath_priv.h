@@ -43,8 +43,6 @@ struct datapath {
 int state_open(struct datapath *dp, char **error);
 /* Write dp->state to its map. */
 int state_save(struct datapath *dp);
-/* Replace the text in *error (NULL or allocated). */
-void explain(char **error, const char *fmt, ...) _printf_(2, 3);
 extern const char *const state_map_names[SM_MAX];
 
 #endif

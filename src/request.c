@@ -18,21 +18,10 @@ const char *request_name(enum request_cmd cmd)
 	return cmd < REQ_MAX ? names[cmd] : "?";
 }
 
-static _printf_(2, 3) int refuse(char **error, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-	return *error ? -EINVAL : -ENOMEM;
-}
-
 static int take_string(const json_t *v, const char *key, char **out, char **error)
 {
 	if (!json_is_string(v))
-		return refuse(error, "member \"%s\" must be a string", key);
+		return error_set(error, -EINVAL, "member \"%s\" must be a string", key);
 	/* jansson refuses \u0000 in strings, so strlen() is the whole of it. */
 	*out = strdup(json_string_value(v));
 	return *out ? 0 : -ENOMEM;
@@ -43,7 +32,7 @@ static int take_handle(const json_t *v, __u32 *out, char **error)
 	json_int_t n = json_is_integer(v) ? json_integer_value(v) : 0;
 
 	if (n < 1 || n > 0xffffffffLL)
-		return refuse(error, "member \"handle\" must be a number from 1 to 4294967295");
+		return error_set(error, -EINVAL, "member \"handle\" must be a number from 1 to 4294967295");
 	*out = (__u32)n;
 	return 0;
 }
@@ -53,7 +42,7 @@ static int take_elements(const json_t *v, struct request *r, char **error)
 	size_t n = json_array_size(v);
 
 	if (!json_is_array(v) || !n)
-		return refuse(error, "member \"elements\" must be an array of strings, not empty");
+		return error_set(error, -EINVAL, "member \"elements\" must be an array of strings, not empty");
 	r->elements = calloc(n, sizeof(*r->elements));
 	if (!r->elements)
 		return -ENOMEM;
@@ -81,7 +70,7 @@ static int take_member(const char *key, const json_t *v, struct request *r, char
 		return take_string(v, key, &r->name, error);
 	if (!strcmp(key, "elements") && set)
 		return take_elements(v, r, error);
-	return refuse(error, "command \"%s\" has no member \"%s\"", names[r->cmd], key);
+	return error_set(error, -EINVAL, "command \"%s\" has no member \"%s\"", names[r->cmd], key);
 }
 
 static int find_cmd(const json_t *root, enum request_cmd *out, char **error)
@@ -89,28 +78,28 @@ static int find_cmd(const json_t *root, enum request_cmd *out, char **error)
 	const json_t *v = json_object_get(root, "cmd");
 
 	if (!json_is_string(v))
-		return refuse(error, "member \"cmd\" must be there and a string");
+		return error_set(error, -EINVAL, "member \"cmd\" must be there and a string");
 	for (size_t i = 0; i < REQ_MAX; i++) {
 		if (!strcmp(json_string_value(v), names[i])) {
 			*out = (enum request_cmd)i;
 			return 0;
 		}
 	}
-	return refuse(error, "unknown command \"%s\"", json_string_value(v));
+	return error_set(error, -EINVAL, "unknown command \"%s\"", json_string_value(v));
 }
 
 static int check_complete(const struct request *r, char **error)
 {
 	switch (r->cmd) {
 	case REQ_ADD:
-		return r->text ? 0 : refuse(error, "command \"add\" needs member \"text\"");
+		return r->text ? 0 : error_set(error, -EINVAL, "command \"add\" needs member \"text\"");
 	case REQ_DELETE:
-		return r->handle ? 0 : refuse(error, "command \"delete\" needs member \"handle\"");
+		return r->handle ? 0 : error_set(error, -EINVAL, "command \"delete\" needs member \"handle\"");
 	case REQ_SET_ADD:
 	case REQ_SET_DELETE:
 		return r->name && r->n_elements
 			       ? 0
-			       : refuse(error,
+			       : error_set(error, -EINVAL,
 					"command \"%s\" needs members \"name\" and \"elements\"",
 					names[r->cmd]);
 	default:
@@ -125,7 +114,7 @@ static int parse_object(json_t *root, struct request *r, char **error)
 	int err;
 
 	if (!json_is_object(root))
-		return refuse(error, "a request is a JSON object");
+		return error_set(error, -EINVAL, "a request is a JSON object");
 	err = find_cmd(root, &r->cmd, error);
 	if (err)
 		return err;
@@ -147,7 +136,7 @@ int request_parse(const char *line, size_t len, struct request *out, char **erro
 	*error = NULL;
 	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &where);
 	if (!root)
-		return refuse(error, "not valid JSON: %s", where.text);
+		return error_set(error, -EINVAL, "not valid JSON: %s", where.text);
 	err = parse_object(root, &r, error);
 	json_decref(root);
 	if (err) {

@@ -2,7 +2,6 @@
 /* The maps that outlive daemons and generations: counters, handles, journal. */
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "datapath_priv.h"
@@ -13,17 +12,6 @@ const char *const state_map_names[SM_MAX] = {
 	[SM_RULES] = "rules",	  [SM_REASONS] = "reasons", [SM_RULE_INFO] = "rule_info",
 	[SM_JOURNAL] = "journal", [SM_STATE] = "state",	    [SM_CLSACT] = "clsact",
 };
-
-void explain(char **error, const char *fmt, ...)
-{
-	va_list ap;
-
-	free(*error);
-	va_start(ap, fmt);
-	if (vasprintf(error, fmt, ap) < 0)
-		*error = NULL;
-	va_end(ap);
-}
 
 /* Is this pinned map of the shape that this build would make? */
 static bool same_shape(int fd, struct bpf_map *want)
@@ -73,10 +61,9 @@ int state_open(struct datapath *dp, char **error)
 	__u32 zero = 0;
 	int err = 0;
 
-	if (!skel) {
-		explain(error, "cannot open the embedded BPF object: %s", strerror(errno));
-		return -errno;
-	}
+	if (!skel)
+		return error_set(error, -errno, "cannot open the embedded BPF object: %s",
+				 strerror(errno));
 	if (adopt(dp, skel)) {
 		if (bpf_map_lookup_elem(dp->map_fd[SM_STATE], &zero, &dp->state))
 			err = -errno;
@@ -86,7 +73,7 @@ int state_open(struct datapath *dp, char **error)
 	/* First start here, or left by a build with another layout: counters start afresh. */
 	err = state_bpf__load(skel);
 	if (err)
-		explain(error, "cannot create BPF maps: %s", strerror(-err));
+		error_set(error, err, "cannot create BPF maps: %s", strerror(-err));
 	for (int i = 0; !err && i < SM_MAX; i++) {
 		int fd = bpf_object__find_map_fd_by_name(skel->obj, state_map_names[i]);
 
@@ -100,7 +87,7 @@ int state_open(struct datapath *dp, char **error)
 	for (int i = 0; !err && i < SM_MAX; i++) {
 		err = pins_put(dp->pindir, "maps", state_map_names[i], dp->map_fd[i]);
 		if (err)
-			explain(error, "cannot pin map %s below %s: %s", state_map_names[i],
+			error_set(error, err, "cannot pin map %s below %s: %s", state_map_names[i],
 				dp->pindir, strerror(-err));
 	}
 	state_bpf__destroy(skel);

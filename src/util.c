@@ -155,3 +155,15 @@ int read_file(const char *path, size_t max, char **out, size_t *len)
 	*out = TAKE_PTR(buf);
 	return 0;
 }
+
+int error_set(char **error, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	free(*error);
+	va_start(ap, fmt);
+	if (vasprintf(error, fmt, ap) < 0)
+		*error = NULL;
+	va_end(ap);
+	return err;
+}

@@ -67,6 +67,12 @@ void strbuf_free(struct strbuf *b);
 #define _strbuf_ _cleanup_(strbuf_free)
 
 /*
+ * Replace the text in *error (NULL or allocated; NULL when out of memory) and return err, for
+ * `return error_set(error, -EINVAL, ...)`.
+ */
+int error_set(char **error, int err, const char *fmt, ...) _printf_(3, 4);
+
+/*
  * The whole text as an unsigned number (base 10, or 16 after 0x) in [min, max]. 0, -EINVAL for
  * what is no number, -ERANGE. *out untouched on failure.
  */
