@@ -16,11 +16,11 @@
 
 #define ROUNDS 31
 #define REPEAT 200000
-#define FRAME 64
+#define FRAME  64
 
 struct contender {
 	const char *name;
-	double limit; /* ns beyond empty that the project asks for; 0: none */
+	double limit;	     /* ns beyond empty that the project asks for; 0: none */
 	struct tc_bpf *skel; /* NULL: the empty program */
 	int fd;
 	unsigned char frame[128];
@@ -53,8 +53,8 @@ static _Noreturn void die(const char *what, int err)
 /* Ethernet, IPv4 or IPv6, UDP. Addresses and ports in host order; v6 only varies the low word. */
 static void frame4(struct contender *c, __u32 src, __u32 dst, __u16 sport, __u16 dport)
 {
-	static const unsigned char head[] = { 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 8, 0,
-					      0x45, 0, 0, FRAME - 14, 0, 1, 0, 0, 64, 17, 0, 0 };
+	static const unsigned char head[] = { 0, 0,    0, 0, 0,		 0, 2, 0, 0, 0,	 0,  1, 8,
+					      0, 0x45, 0, 0, FRAME - 14, 0, 1, 0, 0, 64, 17, 0, 0 };
 	__u32 addr[2] = { htonl(src), htonl(dst) };
 	__u16 udp[4] = { htons(sport), htons(dport), htons(FRAME - 34), 0 };
 
@@ -66,8 +66,8 @@ static void frame4(struct contender *c, __u32 src, __u32 dst, __u16 sport, __u16
 
 static void frame6(struct contender *c, __u64 src_hi, __u64 dst_hi, __u16 sport, __u16 dport)
 {
-	static const unsigned char head[] = { 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0x86, 0xdd,
-					      0x60, 0, 0, 0, 0, FRAME - 54, 17, 64 };
+	static const unsigned char head[] = { 0, 0,    0,    0,	   0, 0, 2, 0, 0,	   0,  0,
+					      1, 0x86, 0xdd, 0x60, 0, 0, 0, 0, FRAME - 54, 17, 64 };
 	__u64 addr[4] = { htobe64(src_hi), htobe64(1), htobe64(dst_hi), htobe64(1) };
 	__u16 udp[4] = { htons(sport), htons(dport), htons(FRAME - 54), 0 };
 
@@ -138,7 +138,8 @@ static double run_once(const struct contender *c)
 	return (now_ns() - start) / REPEAT;
 }
 
-/* Did the packet meet a rule (mark set), as the scenario says? A figure for the wrong path is none. */
+/* Did the packet meet a rule (mark set), as the scenario says? A figure for the wrong path is none.
+ */
 static void expect(const struct contender *c, bool hit)
 {
 	struct __sk_buff ctx = {};
@@ -149,7 +150,8 @@ static void expect(const struct contender *c, bool hit)
 	if (bpf_prog_test_run_opts(c->fd, &opts))
 		die(c->name, errno);
 	if ((ctx.mark != 0) != hit) {
-		fprintf(stderr, "bench: %s: packet %s\n", c->name, hit ? "met no rule" : "met a rule");
+		fprintf(stderr, "bench: %s: packet %s\n", c->name,
+			hit ? "met no rule" : "met a rule");
 		exit(1);
 	}
 }
@@ -177,7 +179,8 @@ static void rules_mixed(struct strbuf *b, int n)
 			strbuf_addf(b, "notrack { tcp, udp } dport %d\n", 10000 + i);
 			break;
 		case 1:
-			strbuf_addf(b, "notrack udp dport %d daddr 10.%d.%d.0/24\n", 20000 + i, a, o);
+			strbuf_addf(b, "notrack udp dport %d daddr 10.%d.%d.0/24\n", 20000 + i, a,
+				    o);
 			break;
 		case 2:
 			strbuf_addf(b, "notrack saddr 172.%d.%d.0/24\n", 16 + a, o);
@@ -202,7 +205,8 @@ static void rules_prefixes(struct strbuf *b, int n, bool v6)
 		if (v6)
 			strbuf_addf(b, "2001:%x:%x::/48,\n", r >> 15 & 0xffff, r & 0x7fff);
 		else
-			strbuf_addf(b, "%u.%u.%u.0/24,\n", 1 + (r >> 16) % 223, r >> 8 & 255, r & 255);
+			strbuf_addf(b, "%u.%u.%u.0/24,\n", 1 + (r >> 16) % 223, r >> 8 & 255,
+				    r & 255);
 	}
 	strbuf_addf(b, "%s }\nnotrack daddr @big\n", v6 ? "2001:db8:77::/48" : "203.0.113.0/24");
 }
@@ -275,8 +279,8 @@ int main(void)
 	}
 	for (size_t i = 0; i < n; i++)
 		qsort(c[i].ns, ROUNDS, sizeof(c[i].ns[0]), by_value);
-	printf("%-34s %9s %9s %9s %9s %7s\n", "ns per packet (median of 31)", "median", "quartile 1",
-	       "quartile 3", "beyond", "limit");
+	printf("%-34s %9s %9s %9s %9s %7s\n", "ns per packet (median of 31)", "median",
+	       "quartile 1", "quartile 3", "beyond", "limit");
 	for (size_t i = 0; i < n; i++) {
 		double beyond = c[i].ns[ROUNDS / 2] - c[0].ns[ROUNDS / 2];
 

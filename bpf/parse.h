@@ -20,18 +20,21 @@
 #include "ctbypass/abi.h"
 
 #define CTB_PARSED (-1)
-#define CTB_AGAIN (-2) /* from a CTB_FAST parse only: ask for CTB_FULL */
+#define CTB_AGAIN  (-2) /* from a CTB_FAST parse only: ask for CTB_FULL */
 
 /*
  * How much a call of parse() covers; a compile-time constant. CTB_FAST: what nearly every packet
  * is (no tag in the frame, no IPv4 options, no extension headers, no fragment; TCP or UDP), small
  * enough to sit in the program's hot path. CTB_FULL: everything, in a function of its own.
  */
-enum ctb_depth { CTB_FAST, CTB_FULL };
+enum ctb_depth {
+	CTB_FAST,
+	CTB_FULL
+};
 
-#define ETH_HLEN_ 14
-#define VLAN_HLEN_ 4
-#define MAX_VLAN_TAGS 2
+#define ETH_HLEN_	14
+#define VLAN_HLEN_	4
+#define MAX_VLAN_TAGS	2
 #define MAX_EXT_HEADERS 8
 /* What they may take up together, a mask for the verifier. */
 #define EXT_BYTES_MAX 0x3ff
@@ -50,8 +53,8 @@ enum ctb_depth { CTB_FAST, CTB_FULL };
 struct ctb_pkt {
 	__u64 src_hi, src_lo; /* IPv4: in the low 32 bits of src_lo, src_hi is 0 */
 	__u64 dst_hi, dst_lo;
-	__u32 bytes; /* length by the IP header, what is counted */
-	__u32 l3;    /* offset of the IP header */
+	__u32 bytes;	    /* length by the IP header, what is counted */
+	__u32 l3;	    /* offset of the IP header */
 	__u16 sport, dport; /* 0 for protocols without ports */
 	__u16 vid;   /* outermost VLAN id that is not 0; 0: untagged or only priority-tagged */
 	__u8 proto;  /* behind the extension headers */
@@ -92,17 +95,16 @@ static __always_inline __u64 be64_at(const void *p)
 static __always_inline int is_ext_header(__u8 nexthdr)
 {
 	return nexthdr == IPPROTO_HOPOPTS || nexthdr == IPPROTO_ROUTING ||
-	       nexthdr == IPPROTO_FRAGMENT || nexthdr == IPPROTO_AH ||
-	       nexthdr == IPPROTO_DSTOPTS;
+	       nexthdr == IPPROTO_FRAGMENT || nexthdr == IPPROTO_AH || nexthdr == IPPROTO_DSTOPTS;
 }
 
 /* What skip_ext_headers() returns, in one number: a pointer argument would cost more to verify. */
 #define EXT_RESULT(off, proto, fragment) ((off) | (proto) << 16 | (fragment) << 24)
-#define EXT_OFF(r) ((r) & 0xffff)
-#define EXT_PROTO(r) ((r) >> 16 & 0xff)
-#define EXT_FRAGMENT(r) ((r) >> 24 & 1)
-#define EXT_FAILED(reason) (-(int)(reason)-1)
-#define EXT_REASON(r) (-(r)-1)
+#define EXT_OFF(r)			 ((r)&0xffff)
+#define EXT_PROTO(r)			 ((r) >> 16 & 0xff)
+#define EXT_FRAGMENT(r)			 ((r) >> 24 & 1)
+#define EXT_FAILED(reason)		 (-(int)(reason)-1)
+#define EXT_REASON(r)			 (-(r)-1)
 
 /*
  * Follow IPv6 extension headers from offset start of the packet; nexthdr is the first one. AH is
@@ -223,7 +225,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
  * Transport header at off, l4_len bytes long by the IP header. The checks are the kernel's own
  * (tcp_packet, udp_packet ... in net/netfilter): what conntrack would call invalid is left to it.
  */
-static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __u32 off, 
+static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __u32 off,
 				    __u32 l4_len, enum ctb_depth depth, struct ctb_pkt *p)
 {
 	__u8 *l4 = data + off;
@@ -275,8 +277,8 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 			return CTB_R_BAD_L4;
 		type = l4[0];
 		/* The types that nf_conntrack_icmp_error()/icmpv6_error() look into. */
-		if (p->v6 ? type >= 1 && type <= 4 :
-			    type == 3 || type == 4 || type == 5 || type == 11 || type == 12)
+		if (p->v6 ? type >= 1 && type <= 4
+			  : type == 3 || type == 4 || type == 5 || type == 11 || type == 12)
 			return parse_quote(ctx, off + 8, p);
 	}
 	return CTB_PARSED;
@@ -359,8 +361,8 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 /*
  * Link layer and IP. l2: the packet starts with an Ethernet header, else with the IP header of
  * the given ethertype (devices without link-layer header). len is the whole packet's length from
- * its first byte on, which may be more than data_end - data (paged data). tag: a VLAN tag that the driver
- * already took out of the frame (tci), valid if tag_present. gso: a GRO/GSO packet.
+ * its first byte on, which may be more than data_end - data (paged data). tag: a VLAN tag that the
+ * driver already took out of the frame (tci), valid if tag_present. gso: a GRO/GSO packet.
  */
 static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 ethertype, int tag_present,
 				 __u16 tci, int gso, enum ctb_depth depth, struct ctb_pkt *p)

@@ -241,7 +241,7 @@ static int sweep(struct addr_tables *t, struct members *m, unsigned int bits, st
 	struct {
 		u128 last;
 		__u32 class_id;
-	} *stack;
+	} * stack;
 	_free_ void *stack_mem = NULL;
 	size_t depth = 0, cap = 0;
 	u128 top = bits == 128 ? ~(u128)0 : ((u128)1 << bits) - 1;
@@ -285,11 +285,11 @@ struct sink4 {
 	struct sink s;
 	struct compiled *out;
 	size_t cap_pages, cap_index;
-	size_t used;	       /* of the last page */
-	__u32 chunk;	       /* the /16 being filled */
+	size_t used; /* of the last page */
+	__u32 chunk; /* the /16 being filled */
 	struct {
 		__u16 start, class_id;
-	} r[65536];	       /* its ranges so far; r[0].start == 0 */
+	} r[65536]; /* its ranges so far; r[0].start == 0 */
 	size_t n;
 };
 
@@ -347,7 +347,8 @@ static int close_indexed(struct sink4 *s, struct ctb_addr4_top *top)
 			if (inherited)
 				put_range(s, i - 1);
 		}
-		ix->at[b] = (__u16)((out->n_pages4 - 1 - ix->page) * CTB_PAGE4 + s->used - inherited);
+		ix->at[b] = (__u16)((out->n_pages4 - 1 - ix->page) * CTB_PAGE4 + s->used -
+				    inherited);
 		ix->more[b] = (__u8)(end - i - 1 + inherited);
 		for (; i < end; i++)
 			put_range(s, i);

@@ -19,7 +19,8 @@ int addr_tables_add4(struct addr_tables *t, size_t atom, const struct prefix4 *p
 int addr_tables_add6(struct addr_tables *t, size_t atom, const struct prefix6 *p, size_t n);
 
 /*
- * Cut both address spaces into ranges of one class and fill the tables of out. 0, -ENOMEM, or -E2BIG: more than 65,536 combinations of sets.
+ * Cut both address spaces into ranges of one class and fill the tables of out. 0, -ENOMEM, or
+ * -E2BIG: more than 65,536 combinations of sets.
  */
 int addr_tables_build(struct addr_tables *t, struct compiled *out);
 

@@ -12,10 +12,10 @@
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
 #define TCX_INGRESS 46
-#define F_BEFORE (1U << 3)
+#define F_BEFORE    (1U << 3)
 
 /* What makes a clsact filter ours. Priority 1 is where tc puts what runs first. */
-#define FILTER_HANDLE 0xc7b
+#define FILTER_HANDLE	0xc7b
 #define FILTER_PRIORITY 1
 
 int attach_tcx(int ifindex, int prog_fd)
@@ -90,8 +90,8 @@ static int count_filters(int ifindex, __u32 parent, size_t *n)
 		r = -1;
 	while (r > 0) {
 		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		r = len <= 0 ? -1 :
-			       mnl_cb_run(buf, (size_t)len, seq, mnl_socket_get_portid(nl),
+		r = len <= 0 ? -1
+			     : mnl_cb_run(buf, (size_t)len, seq, mnl_socket_get_portid(nl),
 					  count_filter, n);
 	}
 	r = r < 0 ? -errno : 0;

@@ -24,7 +24,7 @@ struct build {
 	size_t n_uses, cap_uses;
 	__u16 *use_atoms;
 	size_t n_use_atoms, cap_use_atoms;
-	size_t *src_use, *dst_use; /* entry to index in uses */
+	size_t *src_use, *dst_use;	    /* entry to index in uses */
 	const struct named_set **set_atoms; /* atom 1 + i is set i; atom 0 is `local` */
 	size_t n_set_atoms, cap_set_atoms;
 	size_t n_atoms;
@@ -82,7 +82,7 @@ static void summarise(struct build *b)
  * groups mixed, an address-only and a port-only rule in each word would make every word a
  * candidate. Groups too small for a word share the last ones.
  */
-#define GROUPS 16
+#define GROUPS	  16
 #define GROUP_MIN 32
 
 static unsigned int shape(const struct entry *e)
@@ -161,8 +161,8 @@ static int compile_proto(struct build *b)
 		for (c = 0; c < classes; c++) {
 			size_t i = 0;
 
-			while (i < b->in->n && proto_has(&e[i].proto, p) ==
-						       proto_has(&e[i].proto, first[c]))
+			while (i < b->in->n &&
+			       proto_has(&e[i].proto, p) == proto_has(&e[i].proto, first[c]))
 				i++;
 			if (i == b->in->n)
 				break;
@@ -383,8 +383,8 @@ static int compile_addrs(struct build *b, struct diag *d)
 /* --- ports --- */
 
 struct port_event {
-	__u32 port;  /* 0-65536 */
-	__u32 list;  /* index of the list that begins (or ends) here */
+	__u32 port; /* 0-65536 */
+	__u32 list; /* index of the list that begins (or ends) here */
 	bool begins;
 };
 
@@ -596,9 +596,9 @@ static __u32 fields_used(const struct entries *in)
 		f |= (__u32)e->proto.present << CTB_F_PROTO;
 		f |= (__u32)(e->src || e->transit_only) << CTB_F_SRC;
 		f |= (__u32)(e->dst || e->transit_only) << CTB_F_DST;
-		f |= (__u32)!!e->sport << CTB_F_SPORT;
-		f |= (__u32)!!e->dport << CTB_F_DPORT;
-		f |= (__u32)!!e->iif << CTB_F_IIF;
+		f |= (__u32) !!e->sport << CTB_F_SPORT;
+		f |= (__u32) !!e->dport << CTB_F_DPORT;
+		f |= (__u32) !!e->iif << CTB_F_IIF;
 	}
 	return f;
 }

@@ -16,20 +16,20 @@ struct bits {
 };
 
 struct compiled {
-	struct ctb_config config;	/* mark, fields, words ...; the loader adds the rest */
-	struct ctb_entry *entries;	/* by bit */
+	struct ctb_config config;  /* mark, fields, words ...; the loader adds the rest */
+	struct ctb_entry *entries; /* by bit */
 	size_t n_entries;
 	struct bits bits[CTB_F_MAX];
 	__u8 proto_class[256];
-	struct ctb_ports *ports;	/* NULL: no rule looks at ports */
-	struct ctb_addr4_top *top4;	/* 65536 elements; NULL: no rule looks at addresses */
+	struct ctb_ports *ports;    /* NULL: no rule looks at ports */
+	struct ctb_addr4_top *top4; /* 65536 elements; NULL: no rule looks at addresses */
 	struct ctb_addr4_index *index4;
 	size_t n_index4;
 	struct ctb_addr4_page *pages4;
 	size_t n_pages4;
 	struct ctb_addr6_node *nodes6;
 	size_t n_nodes6;
-	__u16 *iif_class;		/* by ifindex, config.iif_slots long; NULL: not used */
+	__u16 *iif_class; /* by ifindex, config.iif_slots long; NULL: not used */
 };
 
 /*

@@ -331,7 +331,8 @@ static int run(struct sweep *s)
 	/* Asking ctnetlink would load the module: leave a host without conntrack without it. */
 	if (err)
 		return err;
-	/* A dump walks every bucket, also of an empty table: 15 ms with the 262,144 of a small host. */
+	/* A dump walks every bucket, also of an empty table: 15 ms with the 262,144 of a small
+	 * host. */
 	if (!count)
 		return 0;
 	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);

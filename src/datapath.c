@@ -12,8 +12,8 @@
 #include "pins.h"
 #include "tc.skel.h"
 
-#define LINKS "links"
-#define MAPS "maps"
+#define LINKS	    "links"
+#define MAPS	    "maps"
 #define LINK_PREFIX "tc_"
 
 const char *attach_mode_name(enum attach_mode m)
@@ -130,8 +130,8 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 	if (err == -EBUSY)
 		error_set(error, err, "another ctbypass daemon uses %s", pindir);
 	else if (err == -ENOTSUP)
-		error_set(error, err, "%s is not on a BPF file system (mount -t bpf bpf /sys/fs/bpf)",
-			pindir);
+		error_set(error, err,
+			  "%s is not on a BPF file system (mount -t bpf bpf /sys/fs/bpf)", pindir);
 	else if (err < 0)
 		error_set(error, err, "cannot use %s: %s", pindir, strerror(-err));
 	if (err < 0)
@@ -240,8 +240,8 @@ static int load(const struct datapath *dp, const struct compiled *c, const struc
 	err = tc_bpf__load(skel);
 	if (err) {
 		error_set(error, err, "the kernel refused the BPF programs: %s%s", strerror(-err),
-			err == -EPERM ? " (root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON needed)" :
-					"");
+			  err == -EPERM ? " (root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON needed)"
+					: "");
 		goto fail;
 	}
 	err = load_tables(skel->obj, c, host);
@@ -289,8 +289,8 @@ static int program_fd(const struct tc_bpf *skel, const struct hook *h)
 
 /* --- hooks --- */
 
-bool datapath_wants(const struct host_if *h, const struct host *host,
-		    const struct name_list *names, char *why, size_t size)
+bool datapath_wants(const struct host_if *h, const struct host *host, const struct name_list *names,
+		    char *why, size_t size)
 {
 	const struct host_if *master = h->master ? host_find(host, h->master) : NULL;
 
@@ -302,7 +302,8 @@ bool datapath_wants(const struct host_if *h, const struct host *host,
 		snprintf(why, size, "not named by any interface statement");
 		return false;
 	}
-	/* A VRF's packets pass tc on their own device only (drivers/net/vrf.c has no rx handler). */
+	/* A VRF's packets pass tc on their own device only (drivers/net/vrf.c has no rx handler).
+	 */
 	if (master && strcmp(master->kind, "vrf") &&
 	    (!names->n || name_list_has(names, master->name))) {
 		snprintf(why, size, "enslaved to %s, which judges its packets", master->name);
@@ -458,7 +459,8 @@ static int refresh_hooks(struct datapath *dp, const struct host *host)
 	return 0;
 }
 
-/* An adopted attachment that is not of the kind asked for: the new one is there before the old goes. */
+/* An adopted attachment that is not of the kind asked for: the new one is there before the old
+ * goes. */
 static void change_mode(struct datapath *dp, struct hook *h)
 {
 	struct hook old = *h;
@@ -539,7 +541,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	}
 	if (err) {
 		error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
-			strerror(-err));
+			  strerror(-err));
 		/* Adopted links without a program of ours to go back to stay as they are. */
 		while (done-- > 0 && dp->running) {
 			struct hook *h = &dp->hooks[done];

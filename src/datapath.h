@@ -16,8 +16,16 @@
 
 struct datapath; /* one per daemon */
 
-enum attach_mode { ATTACH_NONE, ATTACH_TCX, ATTACH_CLSACT };
-enum attach_wish { ATTACH_AUTO, ATTACH_ONLY_TCX, ATTACH_ONLY_CLSACT };
+enum attach_mode {
+	ATTACH_NONE,
+	ATTACH_TCX,
+	ATTACH_CLSACT
+};
+enum attach_wish {
+	ATTACH_AUTO,
+	ATTACH_ONLY_TCX,
+	ATTACH_ONLY_CLSACT
+};
 
 const char *attach_mode_name(enum attach_mode m); /* "none", "tcx", "clsact" */
 
@@ -68,17 +76,19 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
  * why (of size bytes) says so. An enslaved device's frames are judged on its master, once, unless
  * only the slave was asked for by name.
  */
-bool datapath_wants(const struct host_if *h, const struct host *host,
-		    const struct name_list *names, char *why, size_t size);
+bool datapath_wants(const struct host_if *h, const struct host *host, const struct name_list *names,
+		    char *why, size_t size);
 
-/* Where the programs are now, checked with the kernel; borrowed until the next call that changes something. */
+/* Where the programs are now, checked with the kernel; borrowed until the next call that changes
+ * something. */
 const struct attachment *datapath_attachments(const struct datapath *dp, size_t *n);
 __u32 datapath_generation(const struct datapath *dp);
 
 /* Counters, summed over the CPUs. out has CTB_MAX_RULES or CTB_R_MAX elements. */
 int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out);
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out);
-/* Handles are never given out twice in the life of a data plane: the next free one (0: none yet). */
+/* Handles are never given out twice in the life of a data plane: the next free one (0: none yet).
+ */
 __u32 datapath_next_handle(const struct datapath *dp);
 int datapath_set_next_handle(struct datapath *dp, __u32 handle);
 

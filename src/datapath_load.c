@@ -8,9 +8,9 @@
 #include "datapath_load.h"
 
 const char *const generation_maps[] = {
-	"entries",   "ports",	   "addr4_top", "addr4_index", "addr4_pages", "addr6_nodes", "bits_proto",
-	"bits_src",  "bits_dst",   "bits_sport", "bits_dport",	"bits_iif",    "iif",
-	"vlan_devices", NULL,
+	"entries",     "ports",	     "addr4_top", "addr4_index",  "addr4_pages",
+	"addr6_nodes", "bits_proto", "bits_src",  "bits_dst",	  "bits_sport",
+	"bits_dport",  "bits_iif",   "iif",	  "vlan_devices", NULL,
 };
 
 /* One array map's contents: n elements of size bytes each. */
@@ -46,7 +46,7 @@ struct bpf_map *load_rodata_map(struct bpf_object *obj)
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, obj) {
+	bpf_object__for_each_map (map, obj) {
 		if (strstr(bpf_map__name(map), ".rodata"))
 			return map;
 	}
@@ -74,8 +74,8 @@ static ssize_t rodata_offset(const struct bpf_object *obj, const char *name, siz
 	return -1;
 }
 
-static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg,
-		      const __u8 *proto_class, size_t protos)
+static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg, const __u8 *proto_class,
+		      size_t protos)
 {
 	ssize_t cfg_at = rodata_offset(obj, "cfg", sizeof(*cfg));
 	ssize_t protos_at = rodata_offset(obj, "proto_class", protos);

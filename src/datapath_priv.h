@@ -19,9 +19,9 @@ enum state_map {
 /* A device, and what of ours is on it. */
 struct hook {
 	struct attachment pub;
-	int link_fd;   /* tcx: also pinned as links/tc_IFINDEX; else -1 */
-	bool ether;    /* which of the two programs */
-	bool created;  /* clsact: the qdisc is ours */
+	int link_fd;  /* tcx: also pinned as links/tc_IFINDEX; else -1 */
+	bool ether;   /* which of the two programs */
+	bool created; /* clsact: the qdisc is ours */
 };
 
 struct tc_bpf;

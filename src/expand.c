@@ -52,9 +52,9 @@ static size_t prefixes_in(const struct addr_match *m)
 	size_t n = 0;
 
 	for (size_t i = 0; m && i < m->n; i++)
-		n += m->items[i].kind == ADDR_SET ?
-			     m->items[i].set->addrs.n4 + m->items[i].set->addrs.n6 :
-			     1;
+		n += m->items[i].kind == ADDR_SET
+			     ? m->items[i].set->addrs.n4 + m->items[i].set->addrs.n6
+			     : 1;
 	return n;
 }
 
@@ -167,10 +167,11 @@ static int narrow(const struct rule *r, struct entries *out, size_t first, struc
 		if (!entry_can_be_output(&out->e[i]))
 			continue;
 		if (wants_local(&r->saddr) || wants_local(&r->daddr)) {
-			diag_error(d, r->pos, r->source, NULL,
-				   "this rule speaks of local traffic and its sets hold %zu prefixes; "
-				   "nft, which judges local output, is given at most %d",
-				   most, NFT_PREFIXES_MAX);
+			diag_error(
+				d, r->pos, r->source, NULL,
+				"this rule speaks of local traffic and its sets hold %zu prefixes; "
+				"nft, which judges local output, is given at most %d",
+				most, NFT_PREFIXES_MAX);
 			return -E2BIG;
 		}
 		diag_warn(d, r->pos, r->source, NULL,

@@ -19,10 +19,10 @@
 struct entry {
 	const struct rule *rule; /* NULL: failsafe */
 	enum ctb_action action;
-	enum ctb_dir dir; /* ORIG or REPLY */
+	enum ctb_dir dir;   /* ORIG or REPLY */
 	__u32 handle, slot; /* of the rule; both 0: failsafe */
 	struct proto_match proto;
-	const struct addr_match *src, *dst; /* NULL: any. Shared with the mirrored entry */
+	const struct addr_match *src, *dst;    /* NULL: any. Shared with the mirrored entry */
 	const struct port_list *sport, *dport; /* NULL: any. Set only for protocols with ports */
 	const struct name_list *iif; /* NULL: any. dir ORIG: input interface. dir REPLY: the
 				      * interface that this host's own reply leaves by (OUTPUT

@@ -22,8 +22,8 @@ void log_msg(enum log_level level, const char *fmt, ...) _printf_(2, 3);
 #define log_debug(...) log_msg(LOG_LVL_DEBUG, __VA_ARGS__)
 
 /*
- * libbpf's warnings and information at level debug, so that ours stay the ones a user sees: it warns
- * of things that are tried and may fail, like attaching where something is attached.
+ * libbpf's warnings and information at level debug, so that ours stay the ones a user sees: it
+ * warns of things that are tried and may fail, like attaching where something is attached.
  */
 void log_libbpf_init(void);
 

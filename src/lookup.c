@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The BPF program's lookup (bpf/classify.h), over the same tables, for userspace's own questions. */
+/* The BPF program's lookup (bpf/classify.h), over the same tables, for userspace's own questions.
+ */
 #include "compile.h"
 
 static __u32 class4(const struct compiled *c, __u32 addr)
@@ -53,10 +54,10 @@ __u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
 		class_of[CTB_F_DPORT] = c->ports->class_of[t->dport];
 	}
 	if (c->top4) {
-		class_of[CTB_F_SRC] = t->v6 ? class6(c, t->src_hi, t->src_lo) :
-					      class4(c, (__u32)t->src_lo);
-		class_of[CTB_F_DST] = t->v6 ? class6(c, t->dst_hi, t->dst_lo) :
-					      class4(c, (__u32)t->dst_lo);
+		class_of[CTB_F_SRC] = t->v6 ? class6(c, t->src_hi, t->src_lo)
+					    : class4(c, (__u32)t->src_lo);
+		class_of[CTB_F_DST] = t->v6 ? class6(c, t->dst_hi, t->dst_lo)
+					    : class4(c, (__u32)t->dst_lo);
 	}
 	if (c->iif_class) {
 		if (t->ifindex < c->config.iif_slots)

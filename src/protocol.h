@@ -16,8 +16,8 @@
 #define DEFAULT_PINDIR "/sys/fs/bpf/ctbypass"
 #define DEFAULT_SOCKET "/run/ctbypass.sock"
 
-#define REQUEST_MAX (256 * 1024) /* bytes with the newline; longer is refused and closed */
-#define CLIENTS_MAX 16
+#define REQUEST_MAX	    (256 * 1024) /* bytes with the newline; longer is refused and closed */
+#define CLIENTS_MAX	    16
 #define CLIENT_IDLE_SECONDS 10
 
 #endif

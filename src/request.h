@@ -10,8 +10,8 @@
 	X(ADD, "add") \
 	X(DELETE, "delete") \
 	X(LIST, "list") \
-	X(RELOAD, "reload") X(SET_ADD, "set-add") X(SET_DELETE, "set-delete") X(STATS, "stats") \
-		X(STATUS, "status")
+	X(RELOAD, "reload") \
+	X(SET_ADD, "set-add") X(SET_DELETE, "set-delete") X(STATS, "stats") X(STATUS, "status")
 
 enum request_cmd {
 #define X(id, name) REQ_##id,

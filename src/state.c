@@ -88,7 +88,7 @@ int state_open(struct datapath *dp, char **error)
 		err = pins_put(dp->pindir, "maps", state_map_names[i], dp->map_fd[i]);
 		if (err)
 			error_set(error, err, "cannot pin map %s below %s: %s", state_map_names[i],
-				dp->pindir, strerror(-err));
+				  dp->pindir, strerror(-err));
 	}
 	state_bpf__destroy(skel);
 	return err;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
 
 static inline void cleanup_free(void *p)
 {
@@ -29,8 +29,8 @@ static inline void cleanup_fclose(FILE **f)
 		fclose(*f);
 }
 
-#define _free_ _cleanup_(cleanup_free)
-#define _close_ _cleanup_(cleanup_close) /* initialise with -1 */
+#define _free_	 _cleanup_(cleanup_free)
+#define _close_	 _cleanup_(cleanup_close) /* initialise with -1 */
 #define _fclose_ _cleanup_(cleanup_fclose)
 
 /* Move ownership out of a variable that cleans up after itself. */

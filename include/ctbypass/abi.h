@@ -17,11 +17,11 @@
  * A rule becomes at most four entries: one per orientation, two for each `port` match. An entry
  * is one bit in every bitmap of the classifier; entry order is rule order.
  */
-#define CTB_MAX_RULES 2048	    /* counter slots; slot 0 belongs to failsafe */
-#define CTB_MAX_ENTRIES 8192	    /* bits in a bitmap */
-#define CTB_SUMMARY_BITS 64	    /* one summary word stands for the whole bitmap */
+#define CTB_MAX_RULES	  2048 /* counter slots; slot 0 belongs to failsafe */
+#define CTB_MAX_ENTRIES	  8192 /* bits in a bitmap */
+#define CTB_SUMMARY_BITS  64   /* one summary word stands for the whole bitmap */
 #define CTB_SLOT_FAILSAFE 0
-#define CTB_NO_ENTRY 0xffffffffU
+#define CTB_NO_ENTRY	  0xffffffffU
 
 /* What a rule does with a packet. */
 #define CTB_ACTIONS(X) \
@@ -38,8 +38,8 @@ enum ctb_action {
 
 /* How a packet relates to the flow its rule describes; the index of a rule's counters. */
 #define CTB_DIRS(X) \
-	X(ORIG, "original")   /* travels as the rule is written */ \
-	X(REPLY, "reply")     /* the mirrored packet */ \
+	X(ORIG, "original")    /* travels as the rule is written */ \
+	X(REPLY, "reply")      /* the mirrored packet */ \
 	X(ERROR, "icmp-error") /* an ICMP error that quotes a packet of the flow, either way */
 
 enum ctb_dir {
@@ -94,9 +94,9 @@ struct ctb_rule_counters {
  * people with bpftool; the data plane does not use it.
  */
 struct ctb_rule_info {
-	__u32 handle; /* 0: slot is free (slot 0, failsafe, always has handle 0) */
-	__u32 action; /* enum ctb_action */
-	__u64 hash;   /* of the rule's canonical text: the identity that keeps its counters */
+	__u32 handle;	/* 0: slot is free (slot 0, failsafe, always has handle 0) */
+	__u32 action;	/* enum ctb_action */
+	__u64 hash;	/* of the rule's canonical text: the identity that keeps its counters */
 	char text[240]; /* canonical text, cut if longer, NUL-terminated */
 };
 _Static_assert(sizeof(struct ctb_rule_info) == 256, "pinned layout");
@@ -106,7 +106,7 @@ _Static_assert(sizeof(struct ctb_rule_info) == 256, "pinned layout");
  * the command line would say them; replayed by the next daemon if the file is still the same.
  */
 #define CTB_JOURNAL_TEXT 1024
-#define CTB_JOURNAL_MAX 16384
+#define CTB_JOURNAL_MAX	 16384
 struct ctb_journal_line {
 	char text[CTB_JOURNAL_TEXT]; /* NUL-terminated */
 };
@@ -127,10 +127,10 @@ struct ctb_clsact {
 
 /* Map `entries`: key is the entry's number (its bit). */
 struct ctb_entry {
-	__u32 prio;   /* rank in first-match order: the lowest of all matching entries wins */
-	__u16 slot;   /* counter slot of the rule */
-	__u8 action;  /* enum ctb_action */
-	__u8 dir;     /* enum ctb_dir: ORIG or REPLY */
+	__u32 prio;  /* rank in first-match order: the lowest of all matching entries wins */
+	__u16 slot;  /* counter slot of the rule */
+	__u8 action; /* enum ctb_action */
+	__u8 dir;    /* enum ctb_dir: ORIG or REPLY */
 };
 _Static_assert(sizeof(struct ctb_entry) == 8, "map layout");
 
@@ -154,10 +154,10 @@ struct ctb_addr4_top {
 };
 _Static_assert(sizeof(struct ctb_addr4_top) == 8, "map layout");
 
-#define CTB_INDEXED4 0xffff
-#define CTB_SMALL4 4	   /* ranges of a /16 up to which it has no index */
-#define CTB_PAGE4 1024	   /* ranges in a page */
-#define CTB_PAGE4_STEPS 8  /* to find one among the 256 at most that are searched: log2 */
+#define CTB_INDEXED4	0xffff
+#define CTB_SMALL4	4    /* ranges of a /16 up to which it has no index */
+#define CTB_PAGE4	1024 /* ranges in a page */
+#define CTB_PAGE4_STEPS 8    /* to find one among the 256 at most that are searched: log2 */
 
 /*
  * The ranges that addresses of the b-th /24 can lie in: at[b] and more[b] behind it. Places count
@@ -173,7 +173,7 @@ struct ctb_addr4_index {
 _Static_assert(sizeof(struct ctb_addr4_index) == 776, "map layout");
 
 struct ctb_addr4_page {
-	__u16 start[CTB_PAGE4];	   /* lower 16 bits of the range's first address */
+	__u16 start[CTB_PAGE4]; /* lower 16 bits of the range's first address */
 	__u16 class_id[CTB_PAGE4];
 };
 _Static_assert(sizeof(struct ctb_addr4_page) == 4096, "map layout");
@@ -184,7 +184,7 @@ _Static_assert(sizeof(struct ctb_addr4_page) == 4096, "map layout");
  * each child. Unused places (only a level's last node has any) repeat the last one used, so that
  * the search may step behind the last child: `last` takes it back there.
  */
-#define CTB_NODE6 8
+#define CTB_NODE6   8
 #define CTB_LEVELS6 8 /* 8^8 ranges */
 
 struct ctb_addr6_node {
@@ -194,7 +194,7 @@ struct ctb_addr6_node {
 		__u16 class_id[CTB_NODE6]; /* leaves */
 		struct {
 			__u32 first, last; /* elements that are the children: first ... last */
-		} child; /* inner nodes */
+		} child;		   /* inner nodes */
 	};
 };
 _Static_assert(sizeof(struct ctb_addr6_node) == 144, "map layout");

@@ -39,7 +39,8 @@ static struct prefix4 random4(void)
 static struct prefix6 random6(void)
 {
 	__u8 len = (__u8)(rnd(4) ? 28 + rnd(101) : rnd(129));
-	__u64 hi = 0x2001ULL << 48 | (__u64)rnd(4) << 32 | rnd(4), lo = (__u64)rnd(2) << 63 | rnd(8);
+	__u64 hi = 0x2001ULL << 48 | (__u64)rnd(4) << 32 | rnd(4),
+	      lo = (__u64)rnd(2) << 63 | rnd(8);
 
 	if (len <= 64) {
 		lo = 0;
@@ -50,7 +51,7 @@ static struct prefix6 random6(void)
 	return (struct prefix6){ hi, lo, len };
 }
 
-#define ATOMS 9
+#define ATOMS	 9
 #define PER_ATOM 200
 
 /* The tables as compiled_lookup() sees them, with one bit per class in `bits_src`. */
@@ -107,9 +108,11 @@ static void check_tables(size_t per_atom)
 		struct prefix6 q6 = per_atom ? p6[a][k] : random6();
 		/* First and last address of a prefix, their neighbours, or anything. */
 		__u32 span = q4.len ? ~0U >> (q4.len - 1) >> 1 : ~0U;
-		__u32 x = i % 5 == 0 ? q4.addr : i % 5 == 1 ? q4.addr + span :
-			  i % 5 == 2 ? q4.addr - 1 : i % 5 == 3 ? q4.addr + span + 1 :
-				       rnd(~0U) * 2 + rnd(2);
+		__u32 x = i % 5 == 0   ? q4.addr
+			  : i % 5 == 1 ? q4.addr + span
+			  : i % 5 == 2 ? q4.addr - 1
+			  : i % 5 == 3 ? q4.addr + span + 1
+				       : rnd(~0U) * 2 + rnd(2);
 		__u64 hi = q6.hi, lo = q6.lo;
 		__u32 class4, class6;
 
@@ -132,9 +135,10 @@ static void check_tables(size_t per_atom)
 				is4 |= in4(p4[m][j], x);
 				is6 |= in6(p6[m][j], hi, lo);
 			}
-			cr_assert_eq(addr_tables_has(t, class4, m), is4, "IPv4 %#x, atom %zu", x, m);
-			cr_assert_eq(addr_tables_has(t, class6, m), is6, "IPv6 %#llx %#llx, atom %zu",
-				     hi, lo, m);
+			cr_assert_eq(addr_tables_has(t, class4, m), is4, "IPv4 %#x, atom %zu", x,
+				     m);
+			cr_assert_eq(addr_tables_has(t, class6, m), is6,
+				     "IPv6 %#llx %#llx, atom %zu", hi, lo, m);
 		}
 	}
 	addr_tables_free(t);
@@ -173,7 +177,8 @@ Test(addr_tables, full_chunk)
 	cr_assert_eq(c.n_pages4, 64);
 	c.n_entries = addr_tables_classes(t);
 	for (__u32 i = 0; i < 65536; i += 97)
-		cr_assert_eq(addr_tables_has(t, class_of(&c, false, 0, 0x0a000000 | i), 0), !(i & 1));
+		cr_assert_eq(addr_tables_has(t, class_of(&c, false, 0, 0x0a000000 | i), 0),
+			     !(i & 1));
 	cr_assert_eq(addr_tables_has(t, class_of(&c, false, 0, 0x0a010000), 0), false);
 	addr_tables_free(t);
 	compiled_free(&c);
@@ -276,9 +281,11 @@ static __u32 first_fit(const struct rulebook *b, const struct entries *es, const
 	for (size_t i = 0; i < es->n; i++) {
 		const struct entry *e = &es->e[i];
 
-		if (proto_has(&e->proto, t->proto) && addr_fits(b, e->src, t, t->src_hi, t->src_lo) &&
-		    addr_fits(b, e->dst, t, t->dst_hi, t->dst_lo) && port_fits(e->sport, t->sport) &&
-		    port_fits(e->dport, t->dport) && iif_fits(b, e, t))
+		if (proto_has(&e->proto, t->proto) &&
+		    addr_fits(b, e->src, t, t->src_hi, t->src_lo) &&
+		    addr_fits(b, e->dst, t, t->dst_hi, t->dst_lo) &&
+		    port_fits(e->sport, t->sport) && port_fits(e->dport, t->dport) &&
+		    iif_fits(b, e, t))
 			return (__u32)i;
 	}
 	return CTB_NO_ENTRY;
@@ -319,7 +326,8 @@ static void random_rule(struct strbuf *b)
 	if (iif)
 		strbuf_addf(b, "iif \"eth%u\" %s", rnd(3), rnd(2) ? "oneway" : "daddr local");
 	else if (rnd(2))
-		strbuf_addf(b, "daddr %s %s", random_addr(buf, sizeof(buf)), rnd(4) ? "" : "oneway");
+		strbuf_addf(b, "daddr %s %s", random_addr(buf, sizeof(buf)),
+			    rnd(4) ? "" : "oneway");
 	strbuf_addf(b, "\n");
 }
 
@@ -327,8 +335,9 @@ static void random_tuple(struct tuple *t)
 {
 	static const __u8 protos[] = { 6, 17, 17, 1, 47 };
 
-	*t = (struct tuple){ .v6 = rnd(2), .quoted = !rnd(4), .proto = protos[rnd(5)],
-			     .ifindex = rnd(6) };
+	*t = (struct tuple){
+		.v6 = rnd(2), .quoted = !rnd(4), .proto = protos[rnd(5)], .ifindex = rnd(6)
+	};
 	if (t->proto == 6 || t->proto == 17) {
 		t->sport = (__u16)rnd(14);
 		t->dport = (__u16)rnd(14);
@@ -357,7 +366,8 @@ static size_t check_ruleset(unsigned int rules)
 					{ .ifindex = 2, .name = "eth0" },
 					{ .ifindex = 3, .name = "eth1" },
 					{ .ifindex = 5, .name = "eth2" } };
-	struct rulebook b = { .host = { .ifs = ifs, .n_ifs = 4,
+	struct rulebook b = { .host = { .ifs = ifs,
+					.n_ifs = 4,
 					.local = { .v4 = own4, .n4 = 2, .v6 = own6, .n6 = 1 } } };
 	_strbuf_ struct strbuf text = {};
 	struct entries es = {};
@@ -377,7 +387,8 @@ static size_t check_ruleset(unsigned int rules)
 			random_rule(&text);
 			ruleset_free(probe);
 			probe = NULL;
-		} while (rules < 100 && ruleset_parse_text("t", ".", text.s, text.len, &probe, &ignored));
+		} while (rules < 100 &&
+			 ruleset_parse_text("t", ".", text.s, text.len, &probe, &ignored));
 		ruleset_free(probe);
 	}
 	if (ruleset_parse_text("t", ".", text.s, text.len, &b.rs, &d))
@@ -435,7 +446,8 @@ Test(compile, too_many_entries_is_an_error)
 	struct host host = {};
 
 	for (int i = 0; i < CTB_MAX_RULES - 1; i++)
-		strbuf_addf(&text, "notrack udp port %d saddr 10.%d.%d.1\n", i + 100, i / 256, i % 256);
+		strbuf_addf(&text, "notrack udp port %d saddr 10.%d.%d.1\n", i + 100, i / 256,
+			    i % 256);
 	cr_assert_eq(ruleset_parse_text("t", ".", text.s, text.len, &rs, &d), 0);
 	cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
 	/* 2047 rules of four entries, and failsafe's two, in 8192 bits: just too many. */
@@ -454,7 +466,8 @@ Test(compile, a_thousand_rules_of_any_shape_fit)
 	struct host host = {};
 
 	for (int i = 0; i < 1024; i++)
-		strbuf_addf(&text, "notrack udp port %d saddr 10.%d.%d.1\n", i + 100, i / 256, i % 256);
+		strbuf_addf(&text, "notrack udp port %d saddr 10.%d.%d.1\n", i + 100, i / 256,
+			    i % 256);
 	cr_assert_eq(ruleset_parse_text("t", ".", text.s, text.len, &rs, &d), 0);
 	cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
 	cr_assert_eq(es.n, 4 * 1024 + 2);
