@@ -456,9 +456,9 @@ Test(nft_render, overlapping_rules_stay_bounded)
 		struct rule *r = rule(i % 7 ? CTB_NOTRACK : CTB_TRACK, 6, 0, 0);
 
 		z = z * 1664525 + 1013904223;
-		fx_ports(&r->dport, (__u16)(z >> 8 & 0x3fff), (__u16)(20000 + (z >> 16 & 0x3fff)));
+		fx_ports(&r->dport, (__u16)((z >> 8) % 50000), (__u16)((z >> 8) % 50000 + 10000));
 		z = z * 1664525 + 1013904223;
-		fx_ports(&r->sport, (__u16)(z >> 8 & 0x3fff), (__u16)(20000 + (z >> 16 & 0x3fff)));
+		fx_ports(&r->sport, (__u16)((z >> 8) % 50000), (__u16)((z >> 8) % 50000 + 10000));
 	}
 	render(1);
 	cr_assert_lt(count(plan.script.s, "counter name"), 10000, "%zu rules",
