@@ -36,6 +36,7 @@ lab_enter() {
 	fi
 	unset LAB_INSIDE
 	set -E
+	exec {LAB_STDERR}>&2 # whatever is redirected where something fails
 	mount -t tmpfs -o mode=755 lab /run
 	mkdir -p $LAB $LAB_BPF /run/netns
 	mount -t bpf -o mode=700 lab $LAB_BPF
@@ -47,7 +48,7 @@ lab_enter() {
 }
 
 lab_on_error() {
-	[[ -e $LAB/failed ]] || echo "FAILED: ${1##*/}:$2: $3" >&2
+	[[ -e $LAB/failed ]] || echo "FAILED: ${1##*/}:$2: $3" >&"$LAB_STDERR"
 	: >$LAB/failed
 }
 
@@ -273,8 +274,13 @@ ct_list() {
 		on "$ns" conntrack -L -f $fam "$@" 2>/dev/null
 	done
 }
+# tcx came with Linux 6.6; before that `-A auto` takes clsact.
+have_tcx() { grep -qw tcx_link_attach /proc/kallsyms; }
 ct_count() { ct_list "$@" | wc -l; }
-ct_flush() { on "$1" conntrack -F >/dev/null 2>&1; }
+ct_flush() {
+	local out
+	out=$(on "$1" conntrack -F 2>&1) || die "conntrack -F: $out"
+}
 
 # capture_start NAME HOST IF [FILTER]: into $LAB/NAME.pcap, from the first packet on.
 capture_start() {

@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
+have_tcx || skip "this kernel has no tcx"
 
 for mark in 0 0x10000; do
 	clang -g -O2 -target bpf -idirafter "/usr/include/$(gcc -dumpmachine)" -DMARK=$mark \

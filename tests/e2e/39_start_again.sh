@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
+have_tcx || skip "this kernel has no tcx"
 
 lab_line
 for hook in forward input output; do
