@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # 1,000 changes of the rules under load: no packet of a flow that both old and new rules bypass is
 # tracked or lost, its counters never go back.
-# timeout: 120
+# timeout: 240
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
