@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+
 #include "advice.h"
 #include "datapath.h"
 
@@ -11,6 +13,50 @@ static bool bypasses_both_ways(const struct ruleset *rs)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * br_netfilter runs PREROUTING, and with it conntrack, on a bridge's port, before the frame comes
+ * to the bridge, where the program is (br_nf_pre_routing, net/bridge/br_netfilter_hooks.c). The
+ * name of the sysctl that says so, or NULL. Both belong to the network namespace.
+ */
+static const char *bridge_netfilter(void)
+{
+	static const char *const names[] = { "bridge-nf-call-iptables",
+					     "bridge-nf-call-ip6tables" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_free_ char *value = NULL;
+		char path[64];
+		size_t len;
+
+		snprintf(path, sizeof(path), "/proc/sys/net/bridge/%s", names[i]);
+		if (!read_file(path, 16, &value, &len) && len && value[0] != '0')
+			return names[i];
+	}
+	return NULL;
+}
+
+void advise_bridges(const struct ruleset *rs, const struct host *host,
+		    void (*say)(void *arg, const char *text), void *arg)
+{
+	const char *sysctl = bypasses_both_ways(rs) ? bridge_netfilter() : NULL;
+	char why[160], text[256];
+
+	for (size_t i = 0; sysctl && i < host->n_ifs; i++) {
+		const struct host_if *h = &host->ifs[i];
+
+		if (!(h->flags & IFF_UP) || strcmp(h->kind, "bridge") ||
+		    !datapath_wants(h, host, &rs->interfaces, why, sizeof(why)))
+			continue;
+		snprintf(
+			text, sizeof(text),
+			"sysctl net.bridge.%s lets conntrack see packets on the ports of %s before "
+			"they are judged: what arrives there is tracked and what goes out is not; "
+			"set it to 0",
+			sysctl, h->name);
+		say(arg, text);
+	}
 }
 
 void advise_interfaces(const struct ruleset *rs, const struct host *host,

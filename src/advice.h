@@ -13,5 +13,8 @@
  */
 void advise_interfaces(const struct ruleset *rs, const struct host *host,
 		       void (*say)(void *arg, const char *text), void *arg);
+/* Likewise, bridges whose packets conntrack sees before the program does (br_netfilter). */
+void advise_bridges(const struct ruleset *rs, const struct host *host,
+		    void (*say)(void *arg, const char *text), void *arg);
 
 #endif

@@ -171,6 +171,7 @@ int cmd_check(const struct args *a)
 		fputs(diag.text.s, stderr);
 	if (!err) {
 		advise_interfaces(l.rs, &host, warn_text, &f);
+		advise_bridges(l.rs, &host, warn_text, &f);
 		err = try_kernel(&l, &host, &f);
 	}
 	if (err && !a->json && (f.error || !diag.errors))

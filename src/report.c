@@ -326,6 +326,7 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		warn(out, "changes of interfaces or addresses could not be followed: %s",
 		     d->host_trouble);
 	advise_interfaces(d->live.rs, &d->host, warn_text, out);
+	advise_bridges(d->live.rs, &d->host, warn_text, out);
 	if (d->rule_warnings)
 		warn(out, "%s", d->rule_warnings);
 	return out;

@@ -100,8 +100,6 @@ eq "entries after another device took the rule's name" "$(ct_entries router)" 0
 # A bridge port is not attached by itself, the bridge is: each packet is judged once.
 on router ip link set wan0 down
 on router ip addr flush dev wan0
-# Without br_netfilter, that is: with it, conntrack sees packets on the port.
-on router sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 2>/dev/null || true
 on router ip link add br0 type bridge
 on router ip link set wan0 master br0
 on router ip link set br0 up
@@ -109,6 +107,13 @@ on router ip link set wan0 up
 lab_addr router br0 10.5.0.1/24
 cat >$LAB_CONF <<<'notrack udp dport 8080'
 ctb reload
+# With br_netfilter conntrack sees packets on the port already: warned of.
+nf=net.bridge.bridge-nf-call-
+if on router sysctl -qw ${nf}iptables=0 ${nf}ip6tables=1 2>/dev/null; then
+	has "status with br_netfilter" "$(ctb status)" "bridge-nf-call-ip6tables"
+	on router sysctl -qw ${nf}ip6tables=0
+fi
+hasnt "status" "$(ctb status)" "bridge-nf"
 poll 5 attached_are "br0 old0 r1" || die "a bridge and its port: $(attached)"
 on client ip route replace default via 10.5.0.1
 rule=$(rule_where 8080)
