@@ -47,15 +47,37 @@ static bool same_addr(const struct addr_match *a, const struct addr_match *b)
 	return true;
 }
 
-static size_t prefixes_in(const struct addr_match *m)
-{
-	size_t n = 0;
+/* What nft has been given so far: sets are sent once, however many rules name them. */
+struct nft_load {
+	const struct named_set **sets;
+	size_t n_sets, cap_sets;
+	size_t prefixes;
+};
 
-	for (size_t i = 0; m && i < m->n; i++)
-		n += m->items[i].kind == ADDR_SET
-			     ? m->items[i].set->addrs.n4 + m->items[i].set->addrs.n6
-			     : 1;
-	return n;
+static bool load_has(const struct nft_load *l, const struct named_set *set)
+{
+	for (size_t i = 0; i < l->n_sets; i++) {
+		if (l->sets[i] == set)
+			return true;
+	}
+	return false;
+}
+
+static int load_add(struct nft_load *l, const struct addr_match *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		const struct named_set *set = m->items[i].kind == ADDR_SET ? m->items[i].set : NULL;
+
+		if (set && load_has(l, set))
+			continue;
+		l->prefixes += set ? set->addrs.n4 + set->addrs.n6 : 1;
+		if (!set)
+			continue;
+		if (ARRAY_RESERVE(l->sets, l->cap_sets, l->n_sets + 1))
+			return -ENOMEM;
+		l->sets[l->n_sets++] = set;
+	}
+	return 0;
 }
 
 /* Does the match name `local` as something to be met (not as an exclusion)? */
@@ -146,41 +168,44 @@ static int expand_rule(const struct rule *r, struct entries *out)
 }
 
 /*
- * nft cannot be given this rule's prefixes (NFT_PREFIXES_MAX), so local output cannot be judged
- * by it. Bypassing only what arrives would be the one-sided accident; so the rule keeps its hands
- * off local traffic altogether.
+ * nft cannot be given this rule's prefixes as well (NFT_PREFIXES_MAX), so local output cannot be
+ * judged by it. Bypassing only what arrives would be the one-sided accident; so a rule that
+ * bypasses keeps its hands off local traffic altogether. An exception must not, unless it speaks
+ * of transit anyway: what it exempts would fall to the rules behind it.
  */
-static int narrow(const struct rule *r, struct entries *out, size_t first, struct diag *d)
+static int narrow(const struct rule *r, struct entries *out, size_t first, struct nft_load *load,
+		  struct diag *d)
 {
-	size_t most = 0;
+	size_t had = load->prefixes, had_sets = load->n_sets, wanted;
+	bool output = false, transit;
+	int err = load_add(load, &r->saddr);
 
+	if (!err)
+		err = load_add(load, &r->daddr);
+	wanted = load->prefixes;
+	if (err || wanted <= NFT_PREFIXES_MAX)
+		return err;
+	load->prefixes = had;
+	load->n_sets = had_sets;
 	for (size_t i = first; i < out->n; i++) {
-		const struct entry *e = &out->e[i];
-		size_t n = prefixes_in(e->src) + prefixes_in(e->dst);
-
-		if (n > most)
-			most = n;
+		out->e[i].too_large_for_nft = true;
+		output = output || entry_can_be_output(&out->e[i]);
 	}
-	if (most <= NFT_PREFIXES_MAX)
+	if (!output)
 		return 0;
-	for (size_t i = first; i < out->n; i++) {
-		if (!entry_can_be_output(&out->e[i]))
-			continue;
-		if (wants_local(&r->saddr) || wants_local(&r->daddr)) {
-			diag_error(
-				d, r->pos, r->source, NULL,
-				"this rule speaks of local traffic and its sets hold %zu prefixes; "
-				"nft, which judges local output, is given at most %d",
-				most, NFT_PREFIXES_MAX);
-			return -E2BIG;
-		}
-		diag_warn(d, r->pos, r->source, NULL,
-			  "with %zu prefixes (more than the %d that nft is given for local output) "
-			  "this rule covers transit traffic only; local traffic stays tracked, in "
-			  "both directions",
-			  most, NFT_PREFIXES_MAX);
-		break;
+	transit = excludes_local(&r->saddr) || excludes_local(&r->daddr);
+	if ((r->action == CTB_TRACK && !transit) || wants_local(&r->saddr) ||
+	    wants_local(&r->daddr)) {
+		diag_error(d, r->pos, r->source, NULL,
+			   "this rule concerns local traffic, and with its sets nft, which judges "
+			   "local output, would be given %zu prefixes; the limit is %d",
+			   wanted, NFT_PREFIXES_MAX);
+		return -E2BIG;
 	}
+	diag_warn(d, r->pos, r->source, NULL,
+		  "this rule covers transit traffic only: for local output nft would be given %zu "
+		  "prefixes, and the limit is %d; local traffic stays tracked, in both directions",
+		  wanted, NFT_PREFIXES_MAX);
 	for (size_t i = first; i < out->n; i++)
 		out->e[i].transit_only = true;
 	return 0;
@@ -221,6 +246,7 @@ static int expand_failsafe(const struct ruleset *rs, struct entries *out)
 int expand_ruleset(const struct ruleset *rs, struct entries *out, struct diag *d)
 {
 	struct entries e = {};
+	struct nft_load load = {};
 	int err = expand_failsafe(rs, &e);
 
 	for (size_t i = 0; !err && i < rs->n_rules; i++) {
@@ -228,8 +254,9 @@ int expand_ruleset(const struct ruleset *rs, struct entries *out, struct diag *d
 
 		err = expand_rule(&rs->rules[i], &e);
 		if (!err)
-			err = narrow(&rs->rules[i], &e, first, d);
+			err = narrow(&rs->rules[i], &e, first, &load, d);
 	}
+	free(load.sets);
 	if (err) {
 		entries_free(&e);
 		return err;

@@ -10,9 +10,10 @@
 #include "rules.h"
 
 /*
- * More prefixes than nft can be given for local output in reasonable time and memory (measured,
- * docs/design.md): a rule that would need them there is narrowed to transit traffic, or refused
- * when it speaks of local traffic.
+ * More prefixes, in all, than nft can be given for local output in reasonable time and memory
+ * (measured, docs/design.md): a rule that would exceed them there is narrowed to transit traffic,
+ * or refused when it speaks of local traffic or is an exception (`track`) without
+ * `!local` on one end.
  */
 #define NFT_PREFIXES_MAX 100000
 
@@ -27,8 +28,9 @@ struct entry {
 	const struct name_list *iif; /* NULL: any. dir ORIG: input interface. dir REPLY: the
 				      * interface that this host's own reply leaves by (OUTPUT
 				      * only), and that errors about that reply come in by */
-	bool transit_only; /* and neither end is local (see NFT_PREFIXES_MAX): nft renders nothing
-			    * of this entry, also not for ICMP errors */
+	bool too_large_for_nft; /* see NFT_PREFIXES_MAX: nft is given nothing of this entry, also
+				 * not for ICMP errors that this host sends */
+	bool transit_only;	/* and, since local output cannot be judged: neither end is local */
 };
 
 struct entries {

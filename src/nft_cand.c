@@ -535,7 +535,7 @@ int cands_build(struct render *r, const struct entries *entries, enum plane plan
 		 * An error quotes what this host sent, received or routed: all entries count, and
 		 * where the quoted packet came in is not known any more.
 		 */
-		if (plane == PLANE_OUT ? entry_can_be_output(e) : !e->transit_only)
+		if (plane == PLANE_OUT ? entry_can_be_output(e) : !e->too_large_for_nft)
 			err = add_entry(r, e, plane, out);
 	}
 	return err;

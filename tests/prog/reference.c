@@ -522,11 +522,26 @@ static size_t prefixes_in(const struct addr_match *m)
 	return n;
 }
 
+static bool excludes_local(const struct addr_match *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->negate && m->items[i].kind == ADDR_LOCAL)
+			return true;
+	}
+	return false;
+}
+
 /* Rules too large for nft keep off local traffic (NFT_PREFIXES_MAX in expand.h). */
 static bool transit_fits(const struct rule *r, const struct ref_host *host,
 			 const struct ref_packet *p)
 {
+	/* Can it be what this host sends: as written, or, its reply? */
+	bool sends = !excludes_local(&r->saddr) && !r->iif.n;
+	bool answers = !excludes_local(&r->daddr) && !r->oneway;
+
 	if (prefixes_in(&r->saddr) + prefixes_in(&r->daddr) <= NFT_PREFIXES_MAX)
+		return true;
+	if (!sends && !answers)
 		return true;
 	return !in_list(&p->src, host->local) && !in_list(&p->dst, host->local);
 }

@@ -216,7 +216,7 @@ TestSuite(scale, .timeout = 300);
 Test(scale, million_ipv4)
 {
 	run_set("IPv4",
-		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
+		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big daddr !local\n"
 		"notrack daddr @big\n",
 		true, false);
 }
@@ -224,7 +224,7 @@ Test(scale, million_ipv4)
 Test(scale, million_ipv6)
 {
 	run_set("IPv6",
-		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big\n"
+		"notrack udp dport 1000 daddr @big\ntrack udp dport 1001 saddr @big daddr !local\n"
 		"notrack daddr @big\n",
 		false, true);
 }
@@ -298,7 +298,7 @@ Test(scale, million_of_each_and_1024_rules)
 		strbuf_addf(&rules, "notrack { sctp, dccp } port %u-%u\n", 4000 + i, 4100 + i);
 	}
 	strbuf_addf(&rules, "notrack udp dport 1000 daddr @big\n"
-			    "track udp dport 1001 saddr @big\n"
+			    "track udp dport 1001 saddr @big daddr !local\n"
 			    "notrack udp dport 1002 saddr !@big daddr !@big\n"
 			    "notrack udp port 1003 daddr @big\n");
 	cr_assert_eq(rules.err, 0);

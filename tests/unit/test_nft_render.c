@@ -249,7 +249,7 @@ Test(nft_render, transit_only_is_not_rendered)
 	rule(CTB_NOTRACK, 17, 53, 53);
 	fx_expand(&fx);
 	for (size_t i = 0; i < fx.entries.n; i++)
-		fx.entries.e[i].transit_only = true;
+		fx.entries.e[i].transit_only = fx.entries.e[i].too_large_for_nft = true;
 	cr_assert_eq(nft_render(&fx.entries, &fx.host, 0x40, 1, NULL, &plan), 0);
 	s = plan.script.s;
 	has_not(s, "r1_");
