@@ -50,7 +50,7 @@ const struct option_help options[] = {
 	{ 'c', "FILE", "configuration file (" DEFAULT_CONFIG ")" },
 	{ 'P', "PINDIR", "directory on a BPF file system for pins (" DEFAULT_PINDIR ")" },
 	{ 'S', "SOCKET", "control socket (" DEFAULT_SOCKET ")" },
-	{ 'A', "MODE", "attach by auto, tcx or clsact; auto takes tcx where the kernel has it" },
+	{ 'A', "MODE", "attach by auto, tcx or clsact; auto keeps what is there, else prefers tcx" },
 	{ 'j', NULL, "print JSON" },
 	{ 'w', NULL, "refresh every second, with rates" },
 	{ 'v', NULL, "say more on stderr" },
