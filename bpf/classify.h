@@ -54,7 +54,7 @@ static __always_inline int class4(__u32 addr, __u32 *class_id)
 	p = bpf_map_lookup_elem(&addr4_pages, &key);
 	if (!p)
 		return -1;
-	/* n more ranges; no branch but the loop's: what a large set costs a packet. */
+		/* n more ranges; no branch but the loop's: what a large set costs a packet. */
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < CTB_PAGE4_STEPS && n; i++) {
 		__u32 half = (n + 1) / 2;

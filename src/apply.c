@@ -107,7 +107,7 @@ static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 		err = nft_run(plan->script.s, false, &words);
 		if (err)
 			return error_set(error, err, "nft refused the new table: %s",
-				    words ? words : strerror(-err));
+					 words ? words : strerror(-err));
 	}
 	nft_state_free(d->nft);
 	d->nft = TAKE_PTR(plan->after);
@@ -146,7 +146,7 @@ static int build(struct daemon *d, struct next *n, struct diag *diag, char **err
 	err = slots_assign(&d->slots, rs, n->slots);
 	if (err == -E2BIG)
 		return error_set(error, err, "%zu rules; there is room for %d", rs->n_rules,
-			    CTB_MAX_RULES - 1);
+				 CTB_MAX_RULES - 1);
 	if (!err)
 		err = expand_ruleset(rs, &n->live.entries, diag);
 	if (!err)

@@ -20,8 +20,9 @@ static int connect_to(const char *path, int *out, char **error)
 	_close_ int fd = -1;
 
 	if (!*path || strlen(path) >= sizeof(addr.sun_path))
-		return error_set(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
-			    path, sizeof(addr.sun_path) - 1);
+		return error_set(error, -ENAMETOOLONG,
+				 "socket path \"%s\" must have 1 to %zu bytes", path,
+				 sizeof(addr.sun_path) - 1);
 	strcpy(addr.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -29,8 +30,9 @@ static int connect_to(const char *path, int *out, char **error)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return error_set(error, -errno, "no daemon answers on %s: %s%s", path, strerror(errno),
-			    errno == EACCES ? " (are you root?)" : " (is `ctbypass run` running?)");
+		return error_set(
+			error, -errno, "no daemon answers on %s: %s%s", path, strerror(errno),
+			errno == EACCES ? " (are you root?)" : " (is `ctbypass run` running?)");
 	*out = TAKE_FD(fd);
 	return 0;
 }
@@ -70,7 +72,7 @@ static int read_line(int fd, struct strbuf *in, char **error)
 			return error_set(error, -ETIMEDOUT, "the daemon does not answer");
 		if (n < 0)
 			return error_set(error, -errno, "reading the daemon's answer: %s",
-				    strerror(errno));
+					 strerror(errno));
 		if (n == 0)
 			return error_set(error, -ECONNRESET, "the daemon hung up");
 		strbuf_add(in, buf, (size_t)n);

@@ -53,8 +53,9 @@ static int make_address(const char *path, struct sockaddr_un *addr, char **error
 {
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!*path || strlen(path) >= sizeof(addr->sun_path))
-		return error_set(error, -ENAMETOOLONG, "socket path \"%s\" must have 1 to %zu bytes",
-			    path, sizeof(addr->sun_path) - 1);
+		return error_set(error, -ENAMETOOLONG,
+				 "socket path \"%s\" must have 1 to %zu bytes", path,
+				 sizeof(addr->sun_path) - 1);
 	strcpy(addr->sun_path, path);
 	return 0;
 }
@@ -67,7 +68,8 @@ static int remove_stale(const struct sockaddr_un *addr, char **error)
 	struct stat st;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : error_set(error, -errno, "%s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISSOCK(st.st_mode))
 		return error_set(error, -EADDRINUSE, "%s is there and is not a socket", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -79,7 +81,7 @@ static int remove_stale(const struct sockaddr_un *addr, char **error)
 		return error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (unlink(path) && errno != ENOENT)
 		return error_set(error, -errno, "cannot remove the stale socket %s: %s", path,
-			    strerror(errno));
+				 strerror(errno));
 	return 0;
 }
 

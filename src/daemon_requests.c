@@ -87,7 +87,7 @@ static int do_add(struct daemon *d, const struct request *req, json_t *reply, st
 	err = journal_add(&lines, &rs->rules[rs->n_rules - 1]);
 	if (err == -EFBIG)
 		return error_set(error, err, "a rule added at run time has at most %d bytes",
-			    JOURNAL_LINE_MAX - 5);
+				 JOURNAL_LINE_MAX - 5);
 	if (err)
 		return err;
 	err = change(d, TAKE_PTR(rs), lines.v[0], &lines, reply, diag, error);

@@ -32,7 +32,8 @@ static int take_handle(const json_t *v, __u32 *out, char **error)
 	json_int_t n = json_is_integer(v) ? json_integer_value(v) : 0;
 
 	if (n < 1 || n > 0xffffffffLL)
-		return error_set(error, -EINVAL, "member \"handle\" must be a number from 1 to 4294967295");
+		return error_set(error, -EINVAL,
+				 "member \"handle\" must be a number from 1 to 4294967295");
 	*out = (__u32)n;
 	return 0;
 }
@@ -42,7 +43,8 @@ static int take_elements(const json_t *v, struct request *r, char **error)
 	size_t n = json_array_size(v);
 
 	if (!json_is_array(v) || !n)
-		return error_set(error, -EINVAL, "member \"elements\" must be an array of strings, not empty");
+		return error_set(error, -EINVAL,
+				 "member \"elements\" must be an array of strings, not empty");
 	r->elements = calloc(n, sizeof(*r->elements));
 	if (!r->elements)
 		return -ENOMEM;
@@ -92,16 +94,19 @@ static int check_complete(const struct request *r, char **error)
 {
 	switch (r->cmd) {
 	case REQ_ADD:
-		return r->text ? 0 : error_set(error, -EINVAL, "command \"add\" needs member \"text\"");
+		return r->text ? 0
+			       : error_set(error, -EINVAL, "command \"add\" needs member \"text\"");
 	case REQ_DELETE:
-		return r->handle ? 0 : error_set(error, -EINVAL, "command \"delete\" needs member \"handle\"");
+		return r->handle ? 0
+				 : error_set(error, -EINVAL,
+					     "command \"delete\" needs member \"handle\"");
 	case REQ_SET_ADD:
 	case REQ_SET_DELETE:
 		return r->name && r->n_elements
 			       ? 0
 			       : error_set(error, -EINVAL,
-					"command \"%s\" needs members \"name\" and \"elements\"",
-					names[r->cmd]);
+					   "command \"%s\" needs members \"name\" and \"elements\"",
+					   names[r->cmd]);
 	default:
 		return 0;
 	}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Somebody else's program on our hook: counts packets, sets mark bits of its own (MARK), goes on. */
+/* Somebody else's program on our hook: counts packets, sets mark bits of its own (MARK), goes on.
+ */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
