@@ -2,13 +2,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <time.h>
 
 #include "attach.h"
-#include "util.h"
+#include "netlink.h"
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
 #define TCX_INGRESS 46
@@ -67,36 +65,21 @@ static int count_filter(const struct nlmsghdr *nlh, void *data)
 /* Filters on one side of a device's clsact qdisc, whoever made them. -errno on failure. */
 static int count_filters(int ifindex, __u32 parent, size_t *n)
 {
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct mnl_socket *nl = mnl_socket_open(NETLINK_ROUTE);
-	struct nlmsghdr *nlh;
+	char buf[MNL_NLMSG_HDRLEN + 64] __attribute__((aligned(8)));
+	_mnl_ struct mnl_socket *nl = NULL;
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct tcmsg *tc;
-	unsigned int seq = (unsigned int)time(NULL);
-	ssize_t len;
-	int r = 1;
+	int err;
 
-	if (!nl)
-		return -errno;
-	nlh = mnl_nlmsg_put_header(buf);
 	nlh->nlmsg_type = RTM_GETTFILTER;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = seq;
+	nlh->nlmsg_seq = 1;
 	tc = mnl_nlmsg_put_extra_header(nlh, sizeof(*tc));
 	tc->tcm_family = AF_UNSPEC;
 	tc->tcm_ifindex = ifindex;
 	tc->tcm_parent = parent;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		r = -1;
-	while (r > 0) {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		r = len <= 0 ? -1
-			     : mnl_cb_run(buf, (size_t)len, seq, mnl_socket_get_portid(nl),
-					  count_filter, n);
-	}
-	r = r < 0 ? -errno : 0;
-	mnl_socket_close(nl);
-	return r;
+	err = netlink_open(NETLINK_ROUTE, &nl);
+	return err ? err : netlink_dump(nl, nlh, count_filter, n);
 }
 
 int detach_clsact(int ifindex, bool remove_qdisc)

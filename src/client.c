@@ -158,3 +158,16 @@ int client_print_json(const json_t *value)
 	}
 	return 0;
 }
+
+int client_command_quiet(const char *path, json_t *request, bool json)
+{
+	json_t *reply;
+	int status = client_command(path, request, &reply);
+
+	if (status)
+		return status;
+	if (json)
+		status = client_print_json(reply);
+	json_decref(reply);
+	return status;
+}

@@ -4,6 +4,7 @@
 #define CTBYPASS_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 /*
  * Send one request (taken over) and wait for the reply, an object with "ok". 0 also for a refusal
@@ -16,6 +17,8 @@ int client_call(const char *path, json_t *request, json_t **reply, char **error)
  * reply without its "ok" and "warnings".
  */
 int client_command(const char *path, json_t *request, json_t **reply);
+/* The same for commands whose reply is only of interest as JSON. */
+int client_command_quiet(const char *path, json_t *request, bool json);
 
 /* Print JSON, indented, with a newline. The exit status. */
 int client_print_json(const json_t *value);

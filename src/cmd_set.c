@@ -7,8 +7,7 @@
 int cmd_set(const struct args *a)
 {
 	bool add = !strcmp(a->argv[0], "add");
-	json_t *elements, *reply;
-	int status;
+	json_t *elements;
 
 	if (!add && strcmp(a->argv[0], "delete")) {
 		command_fail("set: \"%s\" is neither add nor delete", a->argv[0]);
@@ -21,14 +20,9 @@ int cmd_set(const struct args *a)
 		json_decref(elements);
 		return command_fail("set: an element is not valid UTF-8");
 	}
-	status = client_command(a->socket,
-				json_pack("{s:s,s:s,s:o}", "cmd", add ? "set-add" : "set-delete",
-					  "name", a->argv[1], "elements", elements),
-				&reply);
-	if (status)
-		return status;
-	if (a->json)
-		status = client_print_json(reply);
-	json_decref(reply);
-	return status;
+	return client_command_quiet(a->socket,
+				    json_pack("{s:s,s:s,s:o}", "cmd",
+					      add ? "set-add" : "set-delete", "name", a->argv[1],
+					      "elements", elements),
+				    a->json);
 }

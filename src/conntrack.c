@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -10,6 +9,7 @@
 #include <time.h>
 
 #include "conntrack.h"
+#include "netlink.h"
 
 #define PROC_COUNT  "/proc/sys/net/netfilter/nf_conntrack_count"
 #define PROC_MAX    "/proc/sys/net/netfilter/nf_conntrack_max"
@@ -25,13 +25,6 @@ struct sweep {
 	struct nf_conntrack **doomed;
 	size_t n_doomed, cap_doomed;
 };
-
-static void cleanup_mnl(struct mnl_socket **nl)
-{
-	if (*nl)
-		mnl_socket_close(*nl);
-}
-#define _mnl_ _cleanup_(cleanup_mnl)
 
 static int read_number(const char *path, __u64 *out)
 {
@@ -225,26 +218,10 @@ static struct nlmsghdr *ct_header(char *buf, unsigned int type, __u16 flags, uns
 
 static int dump(struct mnl_socket *nl, struct sweep *s)
 {
-	size_t size = 32768;
-	_free_ char *buf = malloc(size);
-	struct nlmsghdr *nlh;
-	ssize_t n;
-	int ret;
+	char buf[MNL_NLMSG_HDRLEN + 64] __attribute__((aligned(8)));
 
-	if (!buf)
-		return -ENOMEM;
-	nlh = ct_header(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 1, AF_UNSPEC);
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(nl, buf, size);
-		if (n < 0)
-			return -errno;
-		ret = mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), judge, s);
-		if (ret < 0)
-			return -errno;
-	} while (ret > MNL_CB_STOP);
-	return 0;
+	return netlink_dump(nl, ct_header(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, 1, AF_UNSPEC), judge,
+			    s);
 }
 
 /* Refusals of one batch. -ENOENT: somebody was faster, or the entry had run out. */
@@ -335,9 +312,9 @@ static int run(struct sweep *s)
 	 * host. */
 	if (!count)
 		return 0;
-	nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
+	err = netlink_open(NETLINK_NETFILTER, &nl);
+	if (err)
+		return err;
 	err = dump(nl, s);
 	if (!err)
 		err = delete_doomed(nl, s);

@@ -4,18 +4,6 @@
 
 #include "expand.h"
 
-static const unsigned int protos_with_ports[] = { 6, 17, 136, 132, 33 };
-
-/* Every protocol whose header starts with ports: what a port match without protocol means. */
-static struct proto_match any_port_proto(void)
-{
-	struct proto_match m = { .present = true };
-
-	for (size_t i = 0; i < ARRAY_SIZE(protos_with_ports); i++)
-		m.bits[protos_with_ports[i] >> 6] |= 1ULL << (protos_with_ports[i] & 63);
-	return m;
-}
-
 static bool same_item(const struct addr_item *a, const struct addr_item *b)
 {
 	if (a->kind != b->kind)
@@ -153,8 +141,6 @@ static int expand_rule(const struct rule *r, struct entries *out)
 	};
 	int err;
 
-	if ((sport || dport || port) && !e.proto.present)
-		e.proto = any_port_proto();
 	if (!port)
 		return add_pair(out, r, e, sport, dport);
 	/*

@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <time.h>
 
 #include "host.h"
+#include "netlink.h"
 
 /* A dump that was changed under our hands is taken again this often. */
 #define DUMP_TRIES 8
-
-static void cleanup_mnl(struct mnl_socket **nl)
-{
-	if (*nl)
-		mnl_socket_close(*nl);
-}
 
 /* --- parsing --- */
 
@@ -152,30 +146,6 @@ static int route_cb(const struct nlmsghdr *nlh, void *data)
 
 /* --- dumps --- */
 
-/* Send a dump request and feed the answer to cb. 0 or -errno; -EINTR: it changed meanwhile. */
-static int dump(struct mnl_socket *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *arg)
-{
-	size_t size = 32768; /* what the kernel fills at most in one go */
-	_free_ char *buf = malloc(size);
-	unsigned int seq = nlh->nlmsg_seq;
-	ssize_t n;
-	int ret;
-
-	if (!buf)
-		return -ENOMEM;
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		n = mnl_socket_recvfrom(nl, buf, size);
-		if (n < 0)
-			return -errno;
-		ret = mnl_cb_run(buf, (size_t)n, seq, mnl_socket_get_portid(nl), cb, arg);
-		if (ret < 0)
-			return -errno;
-	} while (ret > MNL_CB_STOP);
-	return 0;
-}
-
 static struct nlmsghdr *request(char *buf, __u16 type)
 {
 	static unsigned int seq;
@@ -195,7 +165,7 @@ static int dump_links(struct mnl_socket *nl, struct host *out)
 
 	ifi->ifi_family = AF_UNSPEC;
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	return dump(nl, nlh, link_cb, out);
+	return netlink_dump(nl, nlh, link_cb, out);
 }
 
 static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *out)
@@ -208,7 +178,7 @@ static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *
 	rtm->rtm_family = family;
 	/* With strict checking a filter: a router's main table may hold a million routes. */
 	rtm->rtm_table = RT_TABLE_LOCAL;
-	err = dump(nl, nlh, route_cb, out);
+	err = netlink_dump(nl, nlh, route_cb, out);
 	/* No such table: no address of the family yet, or the family is switched off. */
 	return err == -ENOENT || err == -EOPNOTSUPP || err == -EAFNOSUPPORT ? 0 : err;
 }
@@ -267,12 +237,11 @@ static int add_always_local(struct prefix_list *l)
 
 static int read_once(struct host *out)
 {
-	_cleanup_(cleanup_mnl) struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE,
-									SOCK_CLOEXEC);
-	int one = 1, err;
+	_mnl_ struct mnl_socket *nl = NULL;
+	int one = 1, err = netlink_open(NETLINK_ROUTE, &nl);
 
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
+	if (err)
+		return err;
 	/* Since 4.20. Without it the kernel ignores the table and route_cb does the filtering. */
 	mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	err = dump_links(nl, out);
@@ -391,17 +360,16 @@ static int oif_cb(const struct nlmsghdr *nlh, void *data)
 
 int host_route_dev(bool v6, __u64 hi, __u64 lo)
 {
-	_cleanup_(cleanup_mnl) struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE,
-									SOCK_CLOEXEC);
+	_mnl_ struct mnl_socket *nl = NULL;
 	unsigned char addr[16];
 	char buf[8192];
 	struct nlmsghdr *nlh;
 	struct rtmsg *rtm;
-	int dev = 0;
+	int dev = 0, err = netlink_open(NETLINK_ROUTE, &nl);
 	ssize_t n;
 
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
+	if (err)
+		return err;
 	for (int i = 0; i < 8; i++) {
 		addr[i] = (unsigned char)(hi >> (56 - 8 * i));
 		addr[8 + i] = (unsigned char)(lo >> (56 - 8 * i));
