@@ -17,6 +17,9 @@ struct host_if {
 	unsigned int vid;    /* VLAN device: its tag; else 0 */
 	char kind[16];	     /* IFLA_INFO_KIND: "vlan", "veth", "bridge" ...; "" for hardware */
 	unsigned int mtu;
+	__u8 mac[6];		 /* all zero: none of six bytes */
+	unsigned int vlan_proto; /* VLAN device: 0x8100 or 0x88a8; else 0 */
+	bool vlan_qos_out;	 /* VLAN device: maps priorities to PCP bits on the way out */
 };
 
 struct host {

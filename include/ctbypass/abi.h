@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Bumped whenever a pinned map changes its meaning; a daemon adopts only its own version. */
-#define CTB_ABI_VERSION 1
+#define CTB_ABI_VERSION 2
 
 /*
  * A rule becomes at most four entries: one per orientation, two for each `port` match. An entry
@@ -49,6 +49,20 @@ enum ctb_dir {
 	CTB_DIR_MAX,
 };
 
+/* Where a judged packet went: the other index of a rule's counters. */
+#define CTB_OUTCOMES(X) \
+	X(KERNEL, \
+	  "kernel")   /* up the stack, as track and notrack do; what `forward` falls back to */ \
+	X(XDP, "xdp") /* forwarded in XDP */ \
+	X(TC, "tc")   /* forwarded at tc ingress */
+
+enum ctb_outcome {
+#define X(id, name) CTB_OUT_##id,
+	CTB_OUTCOMES(X)
+#undef X
+	CTB_OUTCOME_MAX,
+};
+
 /*
  * Why a packet at tc ingress was left to the kernel as it came (no rule judged it). Each has a
  * per-CPU counter. The text is what `stats` prints and what the manual explains.
@@ -76,6 +90,49 @@ enum ctb_reason {
 };
 
 /*
+ * Why a packet that a `forward` rule fits was not forwarded. Counted twice over: what XDP hands
+ * to tc, and what tc leaves to the kernel (untracked). The text is what `stats` prints.
+ */
+#define CTB_FALLBACKS(X) \
+	X(LOCAL, "local", "this host is its source or destination") \
+	X(TTL, "ttl", "TTL or hop limit used up; the kernel answers") \
+	X(MTU, "mtu", "larger than the egress MTU; the kernel cuts it or answers") \
+	X(NO_ROUTE, "no-route", "no route (IPv6: or an unreachable or prohibit route)") \
+	X(UNREACHABLE, "unreachable", "IPv4 unreachable route; the kernel answers") \
+	X(PROHIBIT, "prohibit", "IPv4 prohibit route; the kernel answers") \
+	X(BLACKHOLE, "blackhole", "blackhole route; the kernel drops it") \
+	X(NO_NEIGHBOUR, "no-neighbour", "link-layer address of the next hop not known yet") \
+	X(MULTICAST, "multicast", "multicast or broadcast, by address or by frame") \
+	X(LINK_LOCAL, "link-local", "link-local source or destination") \
+	X(MARTIAN, "martian", "source or destination that no packet on a wire may have") \
+	X(OPTIONS, "ipv4-options", "IPv4 options") \
+	X(EXT_HEADER, "ipv6-ext-header", "IPv6 extension header other than a fragment's") \
+	X(SAME_DEVICE, "same-device", "would leave by the device it came in by") \
+	X(NOT_FORWARDING, "not-forwarding", "forwarding is disabled on the device it came in by") \
+	X(MAC, "mac", "frame not addressed to this device's own MAC address") \
+	X(LWT, "lwt", "route with a lightweight tunnel") \
+	X(XFRM, "xfrm", "IPsec policies are present") \
+	X(FRAGMENT, "fragment", "fragment under rules that look at ports") \
+	X(RP_FILTER, "rp-filter", "source fails the reverse-path lookup; the kernel decides") \
+	X(CHECKSUM, "checksum", "wrong IPv4 header checksum; the kernel drops it") \
+	X(VLAN, "vlan", "VLAN tag that no device here stands for, priority tag, or two tags") \
+	X(MARK, "mark", "carries a mark of somebody else's, which may steer its routing") \
+	X(ECMP_ERROR, "ecmp-error", "ICMP error where equal-cost paths hash the quoted packet") \
+	X(DEVICE, "device", "`status` says why this device does not forward") \
+	X(EGRESS, "egress", "`status` says why nothing is sent by that device") \
+	X(NO_XDP_OUT, "no-xdp-out", "egress device takes no XDP frames; tc forwards") \
+	X(PARTIAL, "partial-checksum", "sender left the checksum to the hardware; tc forwards") \
+	X(REFRESH, "refresh", "one packet every few seconds lets tc keep the neighbour alive") \
+	X(FAILED, "failed", "the frame could not be changed")
+
+enum ctb_fallback {
+#define X(id, name, text) CTB_FB_##id,
+	CTB_FALLBACKS(X)
+#undef X
+	CTB_FB_MAX,
+};
+
+/*
  * packets: skbs as seen at the hook (a GRO packet is one). bytes: by the IP header's own length;
  * of the whole frame for reasons where there is no good IP header to ask.
  */
@@ -86,7 +143,13 @@ struct ctb_count {
 
 /* Map `rules`, per CPU: key is the rule's counter slot. Only grows; outlives generations. */
 struct ctb_rule_counters {
-	struct ctb_count dir[CTB_DIR_MAX]; /* index: enum ctb_dir */
+	struct ctb_count count[CTB_OUTCOME_MAX][CTB_DIR_MAX]; /* enum ctb_outcome, enum ctb_dir */
+};
+
+/* Map `fallbacks`, per CPU: key is enum ctb_fallback. */
+struct ctb_fallback_counters {
+	struct ctb_count to_tc;	 /* XDP handed the packet to tc, which may forward it yet */
+	struct ctb_count kernel; /* left to the kernel for good */
 };
 
 /*
@@ -130,9 +193,17 @@ struct ctb_entry {
 	__u32 prio;  /* rank in first-match order: the lowest of all matching entries wins */
 	__u16 slot;  /* counter slot of the rule */
 	__u8 action; /* enum ctb_action */
-	__u8 dir;    /* enum ctb_dir: ORIG or REPLY */
+	__u8 flags;  /* CTB_E_* */
 };
 _Static_assert(sizeof(struct ctb_entry) == 8, "map layout");
+
+#define CTB_E_REPLY 0x01 /* direction: CTB_DIR_REPLY, else CTB_DIR_ORIG */
+#define CTB_E_PORTS 0x02 /* looks at ports, so fragments cannot be judged by it */
+/*
+ * A `forward` rule is two entries for each orientation: one for packets between other hosts, and
+ * right behind it this one, for what this host sends or receives: never forwarded.
+ */
+#define CTB_E_LOCAL 0x04
 
 /* Map `ports`: one element. Port number (host order) to class; a class is a row of the bitmaps. */
 struct ctb_ports {
@@ -221,6 +292,36 @@ struct ctb_vlan_key {
 };
 
 /*
+ * Map `netdevs`: key is the ifindex; a device as the forwarding path sees it. Written by the
+ * daemon whenever something about a device changes. All zero: not known, nothing is forwarded.
+ */
+struct ctb_netdev {
+	__u8 mac[6]; /* its own */
+	__u16 flags; /* CTB_ND_* */
+	__u32 out;   /* ifindex by which XDP frames leave, key of map `egress`: its own, or that of
+		      * the VLAN device's parent; 0: XDP sends nothing out here */
+	__u16 out_vid; /* 802.1Q tag to put on such frames, 1-4094; 0: none */
+	__u16 mtu;     /* of frames that come in; 65535 stands for anything larger */
+};
+_Static_assert(sizeof(struct ctb_netdev) == 16, "map layout");
+
+#define CTB_ND_IN	  0x0001 /* what comes in here may be forwarded */
+#define CTB_ND_OUT	  0x0002 /* it may be sent out here */
+#define CTB_ND_OUT_SG	  0x0004 /* XDP frames of several buffers too */
+#define CTB_ND_XDP_IN	  0x0008 /* VLAN device: XDP on the parent may take its frames */
+#define CTB_ND_PARTIAL	  0x0010 /* frames of local senders come in with partial checksums */
+#define CTB_ND_RPF_STRICT 0x0020 /* net.ipv4.conf.*.rp_filter is 1 */
+#define CTB_ND_RPF_LOOSE  0x0040 /* ... 2 */
+#define CTB_ND_XFRM	  0x0080 /* the network namespace has IPsec policies */
+#define CTB_ND_HASH6_L4	  0x0100 /* net.ipv6.fib_multipath_hash_policy is not 0 */
+#define CTB_ND_ERRORS4_UP 0x0200 /* IPv4 ICMP errors are the kernel's: it hashes what they quote \
+				  */
+#define CTB_ND_ERRORS6_UP 0x0400 /* likewise IPv6 */
+
+/* Devices that XDP frames can leave by, at most; more are served by tc. */
+#define CTB_EGRESS_MAX 4096
+
+/*
  * Configuration of one generation, read-only data of the program: set before load, so that the
  * verifier removes the code of every field no rule uses.
  */
@@ -234,6 +335,9 @@ struct ctb_config {
 	__u32 iif_slots;     /* elements of map `iif`; a larger ifindex is class 0 */
 	__u32 vlan_devices;  /* 1: consult map `vlan_devices` */
 	__u32 generation;    /* counts rule swaps; shown by status */
+	__u32 forward;	     /* 1: there are forward entries */
+	__u32 any_port;	     /* class of a port that is not known: its row has every entry */
+	__u32 netdev_slots;  /* elements of map `netdevs` */
 };
 
 #endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What decides how the kernel forwards packets, beyond the FIB itself: the facts that the
+ * forwarding path has to respect or must keep its hands off. Read only when a `forward` rule is
+ * in force. rtnetlink, XFRM and generic netlink through libmnl; sysctls of this netns.
+ */
+#ifndef CTBYPASS_ROUTING_H
+#define CTBYPASS_ROUTING_H
+
+#include "host.h"
+
+/* One device, in the order of host->ifs (by ifindex). */
+struct route_if {
+	int ifindex;
+	/* net.ipv4.conf: the larger of `all` and the device's own, as IN_DEV_RPFILTER() has it. */
+	__u8 rp_filter;		       /* 0 off, 1 strict, 2 loose */
+	bool forwarding4, forwarding6; /* packets that come in here may be forwarded */
+	/* Does the driver take VLAN tags out of frames before XDP sees them (rx-vlan-hw-parse)? */
+	bool strips_vlan;
+	bool lro;	 /* large-receive-offload is on: no native XDP */
+	char driver[32]; /* ethtool's name for it; "" when there is none */
+	/* netdev generic netlink (6.3+). known == false: the kernel cannot tell. */
+	bool xdp_known;
+	bool xdp_redirect; /* NETDEV_XDP_ACT_REDIRECT: native XDP that can redirect */
+	bool xdp_out;	   /* NETDEV_XDP_ACT_NDO_XMIT: takes XDP frames right now */
+	bool xdp_out_sg;   /* NETDEV_XDP_ACT_NDO_XMIT_SG: of several buffers too */
+};
+
+struct routing {
+	struct route_if *ifs;
+	size_t n_ifs;
+	bool xfrm;	 /* IPsec policies are present in this netns */
+	bool mark_rules; /* `ip rule` with fwmark, of either family */
+	/* Routes with several next hops exist. Once seen, taken for granted until the next read. */
+	bool multipath4, multipath6;
+	int hash_policy4, hash_policy6; /* net.ipvN.*fib_multipath_hash_policy */
+};
+
+/* A fresh picture. 0 or -errno. Facts that an old kernel cannot tell get their careful value. */
+int routing_read(const struct host *host, struct routing *out);
+void routing_free(struct routing *r);
+bool routing_same(const struct routing *a, const struct routing *b);
+const struct route_if *routing_find(const struct routing *r, int ifindex);
+
+/*
+ * Watch for changes: one descriptor to poll (an epoll of all the sockets that are needed), or
+ * -errno. Covered: netconf of both families (forwarding, rp_filter), XFRM policies, rules,
+ * multipath routes, XDP features. Sysctls without notification are read anew by routing_read.
+ */
+struct routing_watch;
+int routing_watch_open(struct routing_watch **out);
+int routing_watch_fd(const struct routing_watch *w);
+/* 1: something may have changed; 0: nothing that concerns us; or -errno. */
+int routing_watch_drain(struct routing_watch *w);
+void routing_watch_close(struct routing_watch *w); /* NULL is fine */
+
+#endif
