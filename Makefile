@@ -29,7 +29,7 @@ BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
 	-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP
 
 LIB_OBJS := $(patsubst src/%.c,$(B)/obj/%.o,$(filter-out src/main.c,$(wildcard src/*.c)))
-SKELS := $(B)/gen/tc.skel.h $(B)/gen/state.skel.h
+SKELS := $(B)/gen/tc.skel.h $(B)/gen/xdp.skel.h $(B)/gen/state.skel.h
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
@@ -143,7 +143,7 @@ $(B)/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(wildcard src/*.c)) | $(SKE
 
 install: all
 	install -Dm755 $(B)/ctbypass $(DESTDIR)$(PREFIX)/sbin/ctbypass
-	install -Dm644 $(B)/tc.bpf.o $(DESTDIR)$(PREFIX)/lib/ctbypass/tc.bpf.o
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/ctbypass $(B)/tc.bpf.o $(B)/xdp.bpf.o
 	install -Dm644 packaging/ctbypass.service $(DESTDIR)$(UNITDIR)/ctbypass.service
 	install -Dm644 man/ctbypass.8 $(DESTDIR)$(PREFIX)/share/man/man8/ctbypass.8
 	install -Dm644 man/ctbypass.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/ctbypass.conf.5

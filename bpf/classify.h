@@ -106,12 +106,16 @@ struct ctb_classes {
 	__u32 of[CTB_F_MAX];
 };
 
-static __always_inline int find_classes(const struct ctb_pkt *p, __u32 ifindex,
+/* any_port, a compile-time constant: the ports are not known. */
+static __always_inline int find_classes(const struct ctb_pkt *p, __u32 ifindex, int any_port,
 					struct ctb_classes *c)
 {
 	if (FIELD_USED(PROTO))
 		c->of[CTB_F_PROTO] = proto_class[p->proto];
-	if (FIELD_USED(SPORT) || FIELD_USED(DPORT)) {
+	if (any_port) {
+		c->of[CTB_F_SPORT] = cfg.any_port;
+		c->of[CTB_F_DPORT] = cfg.any_port;
+	} else if (FIELD_USED(SPORT) || FIELD_USED(DPORT)) {
 		__u32 zero = 0;
 		struct ctb_ports *ports_ = bpf_map_lookup_elem(&ports, &zero);
 
@@ -180,7 +184,7 @@ static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride,
  * lowest rank among the groups' first bits wins.
  */
 static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32 ifindex,
-						  int *reason)
+						  int any_port, int *reason)
 {
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
@@ -190,7 +194,7 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 	*reason = CTB_R_NO_MATCH;
 	if (!cfg.words)
 		return NULL;
-	if (find_classes(p, ifindex, &c)) {
+	if (find_classes(p, ifindex, any_port, &c)) {
 		*reason = CTB_R_INTERNAL;
 		return NULL;
 	}
@@ -234,6 +238,61 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 	if (!best)
 		*reason = CTB_R_INTERNAL;
 	return best;
+}
+
+/* An entry in one number, for a global function to return. */
+#define VERDICT(e)	((e)->slot | (e)->action << 16 | (e)->flags << 24)
+#define VERDICT_SLOT(v) ((v)&0xffff)
+#define VERDICT_DIR(v)	((v) >> 24 & CTB_E_REPLY)
+#define NO_VERDICT	(-1)
+
+/*
+ * Is this fragment, first or later, to be forwarded? All fragments of a datagram have to go one
+ * way, or reassembly in this host or the next waits in vain. Only addresses and protocol are the
+ * same in all of them, so the ports count as unknown: an entry that looks at ports may fit, and
+ * if it comes first, nobody can tell. Likewise what an ICMP error quotes is in its first fragment
+ * only; here the outer header counts. Returns the VERDICT of a forward entry that looks at no
+ * port and comes before all that might fit, or NO_VERDICT.
+ */
+__noinline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	struct ctb_pkt p = {};
+	struct ctb_entry *e;
+	int reason;
+
+	if (!cfg.forward)
+		return NO_VERDICT;
+	l3 &= 0x1f;
+	if (v6) {
+		struct ipv6hdr *ip6 = data + l3;
+		__u8 *frag = (void *)(ip6 + 1);
+
+		if ((void *)(frag + 8) > data_end || ip6->nexthdr != IPPROTO_FRAGMENT)
+			return NO_VERDICT;
+		p.v6 = 1;
+		p.proto = frag[0];
+		p.src_hi = be64_at(&ip6->saddr);
+		p.src_lo = be64_at((void *)&ip6->saddr + 8);
+		p.dst_hi = be64_at(&ip6->daddr);
+		p.dst_lo = be64_at((void *)&ip6->daddr + 8);
+	} else {
+		struct iphdr *ip = data + l3;
+
+		if ((void *)(ip + 1) > data_end)
+			return NO_VERDICT;
+		p.proto = ip->protocol;
+		p.src_lo = bpf_ntohl(ip->saddr);
+		p.dst_lo = bpf_ntohl(ip->daddr);
+	}
+	/* The headers behind are not followed in later fragments, so in none. */
+	if (is_ext_header(p.proto))
+		return NO_VERDICT;
+	e = classify(&p, ifindex, 1, &reason);
+	if (!e || e->action != CTB_FORWARD || e->flags & (CTB_E_PORTS | CTB_E_LOCAL))
+		return NO_VERDICT;
+	return VERDICT(e);
 }
 
 #endif

@@ -40,6 +40,20 @@ CTB_ARRAY(bits_dport, __u64);
 CTB_ARRAY(bits_iif, __u64);
 CTB_ARRAY(iif, __u32); /* ifindex to class */
 
+/* Devices as the forwarding path sees them. Written by the daemon at any time. */
+CTB_ARRAY(netdevs, struct ctb_netdev);
+
+/*
+ * Where XDP frames can leave by, key: ifindex. Written by the daemon, before netdevs says so.
+ * Full: the daemon leaves further devices to tc.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, CTB_EGRESS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} egress SEC(".maps");
+
 /* Tagged frames of these devices are judged there. Full: the loader sizes it to the host. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

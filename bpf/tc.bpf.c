@@ -2,13 +2,14 @@
 /*
  * tc ingress: judge the packet and leave the verdict in one bit of skb->mark, which the nft table
  * turns into UNTRACKED after defragmentation (docs/design.md says why there). The program never
- * drops, never changes the packet and always lets the next program run.
+ * drops, changes no packet but those that it forwards, and lets the next program run on all others.
  */
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
 #define CTB_CTX struct __sk_buff
 #include "classify.h"
+#include "forward.h"
 
 static __always_inline int parse_skb(struct __sk_buff *skb, int l2, enum ctb_depth depth,
 				     struct ctb_pkt *p)
@@ -52,51 +53,203 @@ static __always_inline void count_reason(struct __sk_buff *skb, const struct ctb
 	}
 }
 
-/* Judge the packet and count it, under its rule or under a reason. 1: it is to be untracked. */
-static __always_inline int judge(struct __sk_buff *skb, int l2)
+/*
+ * The IP length that the egress MTU has to hold: of a GRO packet, that of its longest segment
+ * (skb_gso_network_seglen() in net/core/gso.c). What a UDP packet's segments are cannot be seen
+ * (a tunnel's have inner headers that repeat), nor that of other protocols: room for those headers
+ * is taken into account, or the kernel gets the packet.
+ */
+#define INNER_HEADERS_MAX 128
+
+static __always_inline __u32 segment_len(struct __sk_buff *skb, const struct ctb_pkt *p)
 {
-	struct ctb_rule_counters *counters;
+	__u32 l3_len = p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	void *data = (void *)(long)skb->data;
+	void *data_end = (void *)(long)skb->data_end;
+	struct tcphdr *th = data + ETH_HLEN_ + l3_len;
+
+	if (p->proto == IPPROTO_UDP)
+		return l3_len + sizeof(struct udphdr) + INNER_HEADERS_MAX + skb->gso_size;
+	if (p->proto == IPPROTO_TCP && (void *)(th + 1) <= data_end)
+		return l3_len + th->doff * 4 + skb->gso_size;
+	return p->bytes;
+}
+
+/* Trim as ip_rcv_core() does and count down the TTL. 0, or not 0 with nothing done but trimming. */
+static __always_inline int rewrite(struct __sk_buff *skb, const struct ctb_pkt *p)
+{
+	void *data, *data_end;
+
+	if (!skb->gso_size && skb->len > ETH_HLEN_ + p->bytes &&
+	    bpf_skb_change_tail(skb, ETH_HLEN_ + p->bytes, 0))
+		return -1;
+	data = (void *)(long)skb->data;
+	data_end = (void *)(long)skb->data_end;
+	if (p->v6) {
+		struct ipv6hdr *ip6 = data + ETH_HLEN_;
+		__u8 hops;
+
+		if ((void *)(ip6 + 1) > data_end)
+			return -1;
+		hops = ip6->hop_limit - 1;
+		/* A sum that the receiving device made of the packet (CHECKSUM_COMPLETE) follows.
+		 */
+		return bpf_skb_store_bytes(skb, ETH_HLEN_ + 7, &hops, 1, BPF_F_RECOMPUTE_CSUM);
+	} else {
+		struct iphdr *ip = data + ETH_HLEN_;
+		struct {
+			__u8 ttl, protocol;
+			__u16 check;
+		} w;
+
+		if ((void *)(ip + 1) > data_end)
+			return -1;
+		w.ttl = ip->ttl - 1;
+		w.protocol = ip->protocol;
+		w.check = decreased_check(ip->check);
+		/* Such a sum stays right: TTL and checksum change against each other. */
+		return bpf_skb_store_bytes(skb, ETH_HLEN_ + 8, &w, sizeof(w), 0);
+	}
+}
+
+/*
+ * CTB_ROUTED: the packet is on its way. Or why it is the kernel's, as it came. The neighbour is
+ * left to bpf_redirect_neigh(), which resolves it, keeps it alive and tells the sender when there
+ * is none, as any output does. It finds the route again by itself: with the dst entry that it
+ * makes for that come the ICMP errors of unreachable neighbours. Only where its choice among
+ * several gateways could be another than ours is it given ours.
+ */
+static __always_inline int forward(struct __sk_buff *skb, const struct ctb_pkt *p, int fragment,
+				   __u32 mark)
+{
+	struct ctb_transit t = {
+		.ifindex = skb->ifindex,
+		.mtu_len = p->bytes,
+		.fragment = !!fragment,
+	};
+	struct ctb_netdev *in = find_netdev(skb->ifindex), *out;
+	struct bpf_fib_lookup fib = {};
+	struct bpf_redir_neigh hop = {};
+	int r;
+
+	if (!in || !(in->flags & CTB_ND_IN))
+		return CTB_FB_DEVICE;
+	if (p->l3 != ETH_HLEN_ || skb->vlan_present)
+		return CTB_FB_VLAN;
+	if (skb->pkt_type != PACKET_HOST)
+		return CTB_FB_MULTICAST;
+	if (mark)
+		return CTB_FB_MARK;
+	if (skb->gso_size)
+		t.mtu_len = segment_len(skb, p);
+	r = find_route(skb, ETH_HLEN_, p, in, &t, &fib, &out);
+	if (r != CTB_ROUTED)
+		return r;
+	if (rewrite(skb, p))
+		return CTB_FB_FAILED;
+	if (!(in->flags & (CTB_ND_HASH4_L4 | CTB_ND_HASH6_L4))) {
+		bpf_redirect_neigh(fib.ifindex, NULL, 0, 0);
+		return CTB_ROUTED;
+	}
+	hop.nh_family = fib.family;
+	__builtin_memcpy(hop.ipv6_nh, fib.ipv6_dst, sizeof(hop.ipv6_nh));
+	bpf_redirect_neigh(fib.ifindex, &hop, sizeof(hop), 0);
+	return CTB_ROUTED;
+}
+
+/* What judge() found. */
+enum verdict {
+	TRACKED,
+	UNTRACKED,
+	FORWARDED
+};
+
+/* The entry that judges a packet, and what it is a part of. */
+struct ctb_match {
+	__u32 slot;
+	__u32 dir;
+	__u8 local;    /* CTB_E_LOCAL */
+	__u8 fragment; /* first or later */
+	__u8 divided;  /* and the other fragments may be judged by other entries */
+};
+
+/* A packet that a forward rule fits: away with it, or to the kernel, untracked. */
+static __always_inline enum verdict try_forward(struct __sk_buff *skb, int l2, __u32 mark,
+						const struct ctb_pkt *p, const struct ctb_match *m)
+{
+	int r = CTB_FB_DEVICE;
+
+	if (m->local)
+		r = CTB_FB_LOCAL;
+	else if (m->divided)
+		r = CTB_FB_FRAGMENT;
+	else if (l2)
+		r = forward(skb, p, m->fragment, mark);
+	count_rule(m->slot, r == CTB_ROUTED ? CTB_OUT_TC : CTB_OUT_KERNEL, m->dir, p->bytes);
+	if (r == CTB_ROUTED)
+		return FORWARDED;
+	count_fallback(r, 0, p->bytes);
+	return UNTRACKED;
+}
+
+/* Judge the packet and count it, under its rule or under a reason. mark: without our bit. */
+static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 mark)
+{
+	__u32 ifindex = skb->ifindex;
+	struct ctb_match m = {};
 	struct ctb_pkt p = {};
 	struct ctb_entry *e;
-	__u32 slot, dir;
 	int r;
 
 	r = parse_skb(skb, l2, CTB_FAST, &p);
 	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
 		r = parse_full(skb, l2, &p);
 	if (p.vid) {
-		struct ctb_vlan_key k = { .parent = skb->ifindex, .vid = p.vid };
+		struct ctb_vlan_key k = { .parent = ifindex, .vid = p.vid };
 
 		if (cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k))
 			r = CTB_R_VLAN_DEVICE;
 	} else if (skb->pkt_type == PACKET_OTHERHOST) {
 		r = CTB_R_OTHER_HOST;
 	}
-	e = r == CTB_PARSED ? classify(&p, skb->ifindex, &r) : NULL;
+	if (cfg.forward && ((r == CTB_PARSED && p.first_fragment) || r == CTB_R_LATER_FRAGMENT)) {
+		int v = classify_fragment(skb, p.l3, p.v6, ifindex);
+
+		m.fragment = 1;
+		if (v != NO_VERDICT) {
+			m.slot = VERDICT_SLOT(v);
+			m.dir = VERDICT_DIR(v);
+			p.quoted = 0;
+			return try_forward(skb, l2, mark, &p, &m);
+		}
+		m.divided = 1;
+	}
+	e = r == CTB_PARSED ? classify(&p, ifindex, 0, &r) : NULL;
 	if (!e) {
 		count_reason(skb, &p, r);
-		return 0;
+		return TRACKED;
 	}
-	slot = e->slot;
-	dir = p.quoted ? CTB_DIR_ERROR : e->dir;
-	counters = bpf_map_lookup_elem(&rules, &slot);
-	if (counters && dir < CTB_DIR_MAX) {
-		counters->dir[dir].packets++;
-		counters->dir[dir].bytes += p.bytes;
+	m.slot = e->slot;
+	m.dir = p.quoted ? CTB_DIR_ERROR : e->flags & CTB_E_REPLY;
+	if (cfg.forward && e->action == CTB_FORWARD) {
+		m.local = e->flags & CTB_E_LOCAL;
+		return try_forward(skb, l2, mark, &p, &m);
 	}
-	return e->action != CTB_TRACK;
+	count_rule(m.slot, CTB_OUT_KERNEL, m.dir, p.bytes);
+	return e->action == CTB_TRACK ? TRACKED : UNTRACKED;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, int l2)
 {
 	/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
-	__u32 mark = skb->mark & ~cfg.mark;
+	__u32 was = skb->mark, mark = was & ~cfg.mark;
+	enum verdict v = judge(skb, l2, mark);
 
-	if (judge(skb, l2))
+	if (v == UNTRACKED)
 		mark |= cfg.mark;
-	if (skb->mark != mark)
+	if (was != mark)
 		skb->mark = mark;
-	return TC_ACT_UNSPEC;
+	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }
 
 /* Devices with an Ethernet header. */

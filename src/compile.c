@@ -91,6 +91,19 @@ static unsigned int shape(const struct entry *e)
 	       !!e->dport << 3;
 }
 
+static __u8 entry_flags(const struct entry *e)
+{
+	__u8 f = 0;
+
+	if (e->dir == CTB_DIR_REPLY)
+		f |= CTB_E_REPLY;
+	if (e->sport || e->dport)
+		f |= CTB_E_PORTS;
+	if (e->action == CTB_FORWARD && !e->transit_only)
+		f |= CTB_E_LOCAL;
+	return f;
+}
+
 static int assign_bits(struct build *b, struct diag *d)
 {
 	const struct entries *in = b->in;
@@ -140,7 +153,7 @@ static int assign_bits(struct build *b, struct diag *d)
 			.prio = (__u32)i,
 			.slot = (__u16)in->e[i].slot,
 			.action = in->e[i].action,
-			.dir = in->e[i].dir,
+			.flags = entry_flags(&in->e[i]),
 		};
 	return 0;
 }
@@ -479,7 +492,7 @@ static int cut_ports(struct port_classes *pc, struct ctb_ports *out)
 static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_classes *pc,
 			  const size_t *list_of)
 {
-	int err = rows_alloc(b, f, pc->n);
+	int err = rows_alloc(b, f, pc->n + 1);
 
 	if (err)
 		return err;
@@ -493,6 +506,9 @@ static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_c
 				row_set(b, f, c, i);
 		}
 	}
+	/* A port that is not known may be any. */
+	for (size_t i = 0; i < b->in->n; i++)
+		row_set(b, f, pc->n, i);
 	return 0;
 }
 
@@ -517,6 +533,7 @@ static int compile_ports(struct build *b)
 	}
 	if (!err)
 		err = cut_ports(&pc, b->out->ports);
+	b->out->config.any_port = (__u32)pc.n;
 	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)
 		err = fill_port_rows(b, CTB_F_SPORT, &pc, sport);
 	if (!err && b->out->config.fields & 1U << CTB_F_DPORT)
@@ -603,16 +620,46 @@ static __u32 fields_used(const struct entries *in)
 	return f;
 }
 
+/*
+ * What this host itself sends or receives is not forwarded. So a forward entry becomes two: one
+ * for packets between other hosts (transit_only), and behind it the same without that condition,
+ * which is left with the rest.
+ */
+static int split_forward(const struct entries *in, struct entries *out)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		struct entry e = in->e[i];
+
+		if (ARRAY_RESERVE(out->e, out->cap, out->n + 2)) {
+			free(out->e);
+			return -ENOMEM;
+		}
+		if (e.action == CTB_FORWARD && !e.transit_only) {
+			e.transit_only = true;
+			out->e[out->n++] = e;
+			e.transit_only = false;
+		}
+		out->e[out->n++] = e;
+	}
+	return 0;
+}
+
 int compile(const struct entries *in, const struct host *host, __u32 mark, struct compiled *out,
 	    struct diag *d)
 {
 	struct compiled c = { .config.mark = mark };
-	struct build b = { .in = in, .host = host, .out = &c };
-	__u32 f = fields_used(in);
-	int err;
+	struct entries split = {};
+	struct build b = { .in = &split, .host = host, .out = &c };
+	int err = split_forward(in, &split);
+	__u32 f;
 
+	if (err)
+		return err;
+	f = fields_used(&split);
 	c.config.fields = f;
-	b.bit_of = calloc(in->n ? in->n : 1, sizeof(*b.bit_of));
+	for (size_t i = 0; i < in->n; i++)
+		c.config.forward |= in->e[i].action == CTB_FORWARD;
+	b.bit_of = calloc(split.n ? split.n : 1, sizeof(*b.bit_of));
 	err = b.bit_of ? assign_bits(&b, d) : -ENOMEM;
 	if (!err && f & 1U << CTB_F_PROTO)
 		err = compile_proto(&b);
@@ -630,6 +677,7 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 	free(b.src_use);
 	free(b.dst_use);
 	free(b.set_atoms);
+	free(split.e);
 	if (err) {
 		compiled_free(&c);
 		return err;

@@ -314,9 +314,11 @@ _Static_assert(sizeof(struct ctb_netdev) == 16, "map layout");
 #define CTB_ND_RPF_LOOSE  0x0040 /* ... 2 */
 #define CTB_ND_XFRM	  0x0080 /* the network namespace has IPsec policies */
 #define CTB_ND_HASH6_L4	  0x0100 /* net.ipv6.fib_multipath_hash_policy is not 0 */
-#define CTB_ND_ERRORS4_UP 0x0200 /* IPv4 ICMP errors are the kernel's: it hashes what they quote \
+#define CTB_ND_ERRORS4_UP \
+	0x0200			 /* IPv4 ICMP errors are the kernel's: it hashes what they quote \
 				  */
 #define CTB_ND_ERRORS6_UP 0x0400 /* likewise IPv6 */
+#define CTB_ND_HASH4_L4	  0x0800 /* net.ipv4.fib_multipath_hash_policy is not 0 */
 
 /* Devices that XDP frames can leave by, at most; more are served by tc. */
 #define CTB_EGRESS_MAX 4096
