@@ -15,6 +15,18 @@
 
 #define CTB_ROUTED (-1)
 
+/*
+ * When each neighbour was last used the kernel's way; see wants_refresh(). Each program has its
+ * own. Written and read by the program alone.
+ */
+#define NEIGH_SLOTS 4096
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NEIGH_SLOTS);
+	__type(key, __u32);
+	__type(value, __u32); /* epoch */
+} neigh_seen SEC(".maps");
+
 #define AF_INET_  2
 #define AF_INET6_ 10
 
@@ -252,6 +264,30 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
 	t->no_neigh = rc == BPF_FIB_LKUP_RET_NO_NEIGH;
 	*out = nd;
 	return CTB_ROUTED;
+}
+
+/*
+ * Redirected packets do not tell the kernel that a neighbour is in use: its entry would go STALE
+ * and stay so, and a host that comes back with another MAC address would never be found. So every
+ * 4.3 seconds one packet for each neighbour is sent by bpf_redirect_neigh() (XDP hands it to tc for
+ * that), which uses the entry like any other output (neigh_output(), include/net/neighbour.h) and
+ * makes a stale one be probed. The epoch is part of the hash, so that two neighbours that share a
+ * slot do not share the next one.
+ */
+static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
+{
+	/* The map starts with 0. */
+	__u32 epoch = (__u32)(bpf_ktime_get_coarse_ns() >> 32) + 1, slot, *seen;
+
+	slot = (*(const __u32 *)(fib->dmac + 2) ^ *(const __u16 *)fib->dmac ^ fib->ifindex << 16 ^
+		epoch * 0x9e3779b1) *
+	       0x85ebca6b;
+	slot >>= 20; /* NEIGH_SLOTS */
+	seen = bpf_map_lookup_elem(&neigh_seen, &slot);
+	if (!seen || *seen == epoch)
+		return 0;
+	*seen = epoch;
+	return 1;
 }
 
 /* As ip_decrease_ttl() (include/net/ip.h), so that the bytes are the kernel's. */

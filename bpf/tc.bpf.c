@@ -75,50 +75,68 @@ static __always_inline __u32 segment_len(struct __sk_buff *skb, const struct ctb
 	return p->bytes;
 }
 
-/* Trim as ip_rcv_core() does and count down the TTL. 0, or not 0 with nothing done but trimming. */
-static __always_inline int rewrite(struct __sk_buff *skb, const struct ctb_pkt *p)
+/*
+ * Trim as ip_rcv_core() does, count down the TTL, and write the MAC addresses. Through the helper,
+ * since writing to the packet directly makes the verifier put code in front of the program that
+ * copies the header of every cloned packet, forwarded or not. 0, or not 0: then it is as it came,
+ * but for padding.
+ */
+static __always_inline int rewrite(struct __sk_buff *skb, const struct ctb_pkt *p,
+				   const struct bpf_fib_lookup *fib)
 {
+	struct {
+		struct ethhdr eth;
+		__u8 ip[12]; /* up to the checksum */
+	} __attribute__((packed)) h;
 	void *data, *data_end;
+	struct iphdr *ip;
+	int err;
 
 	if (!skb->gso_size && skb->len > ETH_HLEN_ + p->bytes &&
 	    bpf_skb_change_tail(skb, ETH_HLEN_ + p->bytes, 0))
 		return -1;
 	data = (void *)(long)skb->data;
 	data_end = (void *)(long)skb->data_end;
+	if (data + sizeof(h) > data_end)
+		return -1;
+	__builtin_memcpy(&h, data, sizeof(h));
+	__builtin_memcpy(h.eth.h_dest, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(h.eth.h_source, fib->smac, ETH_ALEN);
 	if (p->v6) {
-		struct ipv6hdr *ip6 = data + ETH_HLEN_;
-		__u8 hops;
-
-		if ((void *)(ip6 + 1) > data_end)
-			return -1;
-		hops = ip6->hop_limit - 1;
-		/* A sum that the receiving device made of the packet (CHECKSUM_COMPLETE) follows.
-		 */
-		return bpf_skb_store_bytes(skb, ETH_HLEN_ + 7, &hops, 1, BPF_F_RECOMPUTE_CSUM);
-	} else {
-		struct iphdr *ip = data + ETH_HLEN_;
-		struct {
-			__u8 ttl, protocol;
-			__u16 check;
-		} w;
-
-		if ((void *)(ip + 1) > data_end)
-			return -1;
-		w.ttl = ip->ttl - 1;
-		w.protocol = ip->protocol;
-		w.check = decreased_check(ip->check);
-		/* Such a sum stays right: TTL and checksum change against each other. */
-		return bpf_skb_store_bytes(skb, ETH_HLEN_ + 8, &w, sizeof(w), 0);
+		h.ip[7]--;
+		err = bpf_skb_store_bytes(skb, 0, &h.eth, sizeof(h.eth), 0);
+		/* A sum that the receiving card made of the packet (CHECKSUM_COMPLETE) follows. */
+		return err ? err
+			   : bpf_skb_store_bytes(skb, ETH_HLEN_ + 7, &h.ip[7], 1,
+						 BPF_F_RECOMPUTE_CSUM);
 	}
+	/* Here it stays right: TTL and checksum change against each other. */
+	ip = (void *)h.ip;
+	ip->check = decreased_check(ip->check);
+	ip->ttl--;
+	return bpf_skb_store_bytes(skb, 0, &h, sizeof(h), 0);
 }
 
 /*
- * CTB_ROUTED: the packet is on its way. Or why it is the kernel's, as it came. The neighbour is
- * left to bpf_redirect_neigh(), which resolves it, keeps it alive and tells the sender when there
- * is none, as any output does. It finds the route again by itself: with the dst entry that it
- * makes for that come the ICMP errors of unreachable neighbours. Only where its choice among
- * several gateways could be another than ours is it given ours.
+ * Send the packet as any output of the kernel's is sent: that resolves the next hop, keeps it
+ * alive, and tells the sender when there is none. The route is looked up once more for that, since
+ * with the dst entry that comes from it come those ICMP errors. Only where the choice among several
+ * gateways could be another than ours is ours given, and the errors are not.
  */
+static __always_inline void output(const struct bpf_fib_lookup *fib, const struct ctb_netdev *in)
+{
+	struct bpf_redir_neigh hop = {};
+
+	if (!(in->flags & (CTB_ND_HASH4_L4 | CTB_ND_HASH6_L4))) {
+		bpf_redirect_neigh(fib->ifindex, NULL, 0, 0);
+		return;
+	}
+	hop.nh_family = fib->family;
+	__builtin_memcpy(hop.ipv6_nh, fib->ipv6_dst, sizeof(hop.ipv6_nh));
+	bpf_redirect_neigh(fib->ifindex, &hop, sizeof(hop), 0);
+}
+
+/* CTB_ROUTED: the packet is on its way. Or why it is the kernel's, as it came. */
 static __always_inline int forward(struct __sk_buff *skb, const struct ctb_pkt *p, int fragment,
 				   __u32 mark)
 {
@@ -129,7 +147,6 @@ static __always_inline int forward(struct __sk_buff *skb, const struct ctb_pkt *
 	};
 	struct ctb_netdev *in = find_netdev(skb->ifindex), *out;
 	struct bpf_fib_lookup fib = {};
-	struct bpf_redir_neigh hop = {};
 	int r;
 
 	if (!in || !(in->flags & CTB_ND_IN))
@@ -145,15 +162,12 @@ static __always_inline int forward(struct __sk_buff *skb, const struct ctb_pkt *
 	r = find_route(skb, ETH_HLEN_, p, in, &t, &fib, &out);
 	if (r != CTB_ROUTED)
 		return r;
-	if (rewrite(skb, p))
+	if (rewrite(skb, p, &fib))
 		return CTB_FB_FAILED;
-	if (!(in->flags & (CTB_ND_HASH4_L4 | CTB_ND_HASH6_L4))) {
-		bpf_redirect_neigh(fib.ifindex, NULL, 0, 0);
-		return CTB_ROUTED;
-	}
-	hop.nh_family = fib.family;
-	__builtin_memcpy(hop.ipv6_nh, fib.ipv6_dst, sizeof(hop.ipv6_nh));
-	bpf_redirect_neigh(fib.ifindex, &hop, sizeof(hop), 0);
+	if (t.no_neigh || wants_refresh(&fib))
+		output(&fib, in);
+	else
+		bpf_redirect(fib.ifindex, 0);
 	return CTB_ROUTED;
 }
 

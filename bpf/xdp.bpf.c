@@ -8,15 +8,6 @@
 #include "classify.h"
 #include "forward.h"
 
-/* Neighbours that a packet was lent to tc for, lately; see wants_refresh(). */
-#define NEIGH_SLOTS 4096
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NEIGH_SLOTS);
-	__type(key, __u32);
-	__type(value, __u32); /* epoch */
-} neigh_seen SEC(".maps");
-
 /* A frame on its way through. */
 struct ctb_frame {
 	__u32 l3;    /* offset of the IP header: 14, or 18 behind a VLAN tag */
@@ -35,31 +26,6 @@ __noinline int parse_full(struct xdp_md *ctx, struct ctb_pkt *out)
 	r = parse(ctx, bpf_xdp_get_buff_len(ctx), 1, 0, 0, 0, 0, CTB_FULL, &p);
 	*out = p;
 	return r;
-}
-
-/*
- * Redirected packets do not tell the kernel that a neighbour is in use: its entry would go STALE
- * and stay so, and a host that comes back with another MAC address would never be found. So every
- * 4.3 seconds one packet for each neighbour goes by way of tc, whose bpf_redirect_neigh() uses the
- * entry like any other output (neigh_output(), include/net/neighbour.h), which makes a stale one
- * be probed. The epoch is part of the hash, so that two neighbours that share a slot do not
- * share the next one.
- */
-static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
-{
-	__u32 epoch = bpf_ktime_get_coarse_ns() >> 32, slot, mac;
-	__u32 *seen;
-
-	epoch++; /* 0 is what the map starts with */
-	mac = *(const __u32 *)(fib->dmac + 2);
-	slot = (mac ^ fib->ifindex << 16 ^ *(const __u16 *)fib->dmac ^ epoch * 0x9e3779b1) *
-	       0x85ebca6b;
-	slot >>= 20; /* NEIGH_SLOTS */
-	seen = bpf_map_lookup_elem(&neigh_seen, &slot);
-	if (!seen || *seen == epoch)
-		return 0;
-	*seen = epoch;
-	return 1;
 }
 
 /* UDP ports whose payload has a checksum of its own that may be partial: VXLAN, Geneve. */
