@@ -46,7 +46,7 @@ static __always_inline int maybe_partial(struct xdp_md *ctx, const struct ctb_pk
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	__u32 l3_len = p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	void *ip = data + f->l3, *l4 = ip + l3_len;
+	void *ip = data + (f->l3 & 0x1f), *l4 = ip + l3_len; /* mask: 6.1 loses its range */
 	__u64 sum = (__u64)bpf_htonl(p->proto) + bpf_htonl(f->bytes - l3_len);
 	__u16 check;
 
