@@ -328,10 +328,11 @@ static bool say_proto(struct rng *r, struct strbuf *b)
 
 static void say_rule(struct rng *r, const struct world *w, struct strbuf *b)
 {
+	static const char *const actions[] = { "track", "notrack", "notrack", "forward" };
 	int family = rng_percent(r, 45) ? AF_INET : rng_percent(r, 80) ? AF_INET6 : 0;
 	bool iif = rng_percent(r, 12), oneway = rng_percent(r, iif ? 60 : 10);
 
-	strbuf_addf(b, "%s", rng_percent(r, 25) ? "track" : "notrack");
+	strbuf_addf(b, "%s", actions[rng_below(r, ARRAY_SIZE(actions))]);
 	if (say_proto(r, b) && rng_percent(r, 70)) {
 		if (rng_percent(r, 30)) {
 			strbuf_addf(b, " port ");

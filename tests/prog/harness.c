@@ -360,19 +360,23 @@ int harness_counts(const struct harness *h, struct harness_counts *out)
 	int cpus = libbpf_num_possible_cpus(), cpu;
 	int rules = bpf_object__find_map_fd_by_name(h->obj, "rules");
 	int reasons = bpf_object__find_map_fd_by_name(h->obj, "reasons");
+	int fallbacks = bpf_object__find_map_fd_by_name(h->obj, "fallbacks");
+	_free_ struct ctb_fallback_counters *f = calloc(cpus, sizeof(*f));
 	_free_ struct ctb_rule_counters *r = calloc(cpus, sizeof(*r));
 	_free_ struct ctb_count *c = calloc(cpus, sizeof(*c));
-	__u32 i, d;
+	__u32 i, o, d;
 
-	if (!r || !c)
+	if (!r || !c || !f)
 		return -ENOMEM;
 	memset(out, 0, sizeof(*out));
 	for (i = 0; i <= h->rs->n_rules && i < CTB_MAX_RULES; i++) {
 		if (bpf_map_lookup_elem(rules, &i, r))
 			return -errno;
 		for (cpu = 0; cpu < cpus; cpu++) {
-			for (d = 0; d < CTB_DIR_MAX; d++)
-				add_count(&out->rules[i].dir[d], &r[cpu].dir[d]);
+			for (o = 0; o < CTB_OUTCOME_MAX; o++) {
+				for (d = 0; d < CTB_DIR_MAX; d++)
+					add_count(&out->rules[i].count[o][d], &r[cpu].count[o][d]);
+			}
 		}
 	}
 	for (i = 0; i < CTB_R_MAX; i++) {
@@ -381,18 +385,30 @@ int harness_counts(const struct harness *h, struct harness_counts *out)
 		for (cpu = 0; cpu < cpus; cpu++)
 			add_count(&out->reasons[i], &c[cpu]);
 	}
+	for (i = 0; i < CTB_FB_MAX; i++) {
+		if (bpf_map_lookup_elem(fallbacks, &i, f))
+			return -errno;
+		for (cpu = 0; cpu < cpus; cpu++) {
+			add_count(&out->fallbacks[i].to_tc, &f[cpu].to_tc);
+			add_count(&out->fallbacks[i].kernel, &f[cpu].kernel);
+		}
+	}
 	return 0;
 }
 
-void harness_expect(const struct harness *h, const struct ref_verdict *v, size_t len,
+void harness_expect(const struct harness *h, const struct ref_verdict *v, bool whole, size_t len,
 		    struct harness_counts *sum)
 {
-	struct ctb_count *c = v->judged ? &sum->rules[harness_slot(h, v->handle)].dir[v->dir]
-					: &sum->reasons[v->reason];
-
-	c->packets++;
 	/* Without a length in a header that can be trusted, the frame's is what there is. */
-	c->bytes += v->has_bytes ? v->bytes : len;
+	struct ctb_count one = { 1, v->has_bytes ? v->bytes : len };
+
+	if (!v->judged) {
+		add_count(&sum->reasons[v->reason], &one);
+		return;
+	}
+	add_count(&sum->rules[harness_slot(h, v->handle)].count[CTB_OUT_KERNEL][v->dir], &one);
+	if (v->action == CTB_FORWARD)
+		add_count(&sum->fallbacks[ref_fallback(v, whole)].kernel, &one);
 }
 
 size_t harness_table_bytes(const struct harness *h)
@@ -400,10 +416,23 @@ size_t harness_table_bytes(const struct harness *h)
 	return h->table_bytes;
 }
 
+enum ctb_dir harness_entry_dir(const struct ctb_entry *e)
+{
+	return e->flags & CTB_E_REPLY ? CTB_DIR_REPLY : CTB_DIR_ORIG;
+}
+
+/* Only `forward` tells packets of this host from others. */
+static bool entry_action_is(const struct ctb_entry *e, const struct ref_verdict *want)
+{
+	bool local = want->action == CTB_FORWARD && want->local;
+
+	return e->action == want->action && !(e->flags & CTB_E_LOCAL) == !local;
+}
+
 static const char *seen_text(const struct harness *h, const struct ctb_test_seen *s, char *buf,
 			     size_t size)
 {
-	const char *dir = s->quoted ? "icmp-error" : ref_dir_names[s->entry.dir & 1];
+	const char *dir = s->quoted ? "icmp-error" : ref_dir_names[harness_entry_dir(&s->entry)];
 	__u32 i;
 
 	if (!s->judged) {
@@ -416,15 +445,16 @@ static const char *seen_text(const struct harness *h, const struct ctb_test_seen
 		if (h->rs->rules[i].slot == s->entry.slot)
 			break;
 	}
-	snprintf(buf, size, "slot %u (handle %u) %s action %u", s->entry.slot,
-		 i < h->rs->n_rules ? h->rs->rules[i].handle : 0, dir, s->entry.action);
+	snprintf(buf, size, "slot %u (handle %u) %s action %u%s", s->entry.slot,
+		 i < h->rs->n_rules ? h->rs->rules[i].handle : 0, dir, s->entry.action,
+		 s->entry.flags & CTB_E_LOCAL ? " local" : "");
 	return buf;
 }
 
 const char *harness_compare(const struct harness *h, const struct ref_verdict *want,
 			    const struct ctb_test_seen *got, char *buf, size_t size)
 {
-	enum ctb_dir dir = got->quoted ? CTB_DIR_ERROR : (enum ctb_dir)got->entry.dir;
+	enum ctb_dir dir = got->quoted ? CTB_DIR_ERROR : harness_entry_dir(&got->entry);
 	char a[96], b[96];
 	bool same;
 
@@ -433,7 +463,7 @@ const char *harness_compare(const struct harness *h, const struct ref_verdict *w
 		return NULL; /* decided before parser and classifier have a say */
 	if (want->judged)
 		same = got->judged && got->entry.slot == harness_slot(h, want->handle) &&
-		       dir == want->dir && got->entry.action == want->action;
+		       dir == want->dir && entry_action_is(&got->entry, want);
 	else
 		same = !got->judged && got->reason == (int)want->reason;
 	if (same && (!want->has_bytes || got->bytes == want->bytes))
@@ -456,11 +486,11 @@ const char *harness_compare_lookup(const struct harness *h, const struct ref_ver
 		same = i == CTB_NO_ENTRY && !want->judged;
 	else
 		same = want->judged && e->slot == harness_slot(h, want->handle) &&
-		       e->action == want->action && (t->quoted || e->dir == want->dir);
+		       entry_action_is(e, want) && (t->quoted || harness_entry_dir(e) == want->dir);
 	if (same)
 		return NULL;
-	snprintf(buf, size, "reference: %s; compiled_lookup: entry %u, slot %d dir %d action %d",
-		 ref_verdict_text(want, text, sizeof(text)), i, e ? e->slot : 0, e ? e->dir : 0,
+	snprintf(buf, size, "reference: %s; compiled_lookup: entry %u, slot %d flags %d action %d",
+		 ref_verdict_text(want, text, sizeof(text)), i, e ? e->slot : 0, e ? e->flags : 0,
 		 e ? e->action : 0);
 	return buf;
 }

@@ -73,11 +73,17 @@ __u32 harness_slot(const struct harness *h, __u32 handle);
 struct harness_counts {
 	struct ctb_rule_counters rules[CTB_MAX_RULES];
 	struct ctb_count reasons[CTB_R_MAX];
+	struct ctb_fallback_counters fallbacks[CTB_FB_MAX];
 };
 int harness_counts(const struct harness *h, struct harness_counts *out);
-/* What one more packet with this verdict adds; len is the skb's. */
-void harness_expect(const struct harness *h, const struct ref_verdict *v, size_t len,
+/*
+ * What one more packet with this verdict adds where nothing can be forwarded, since map `netdevs`
+ * knows no device; len is the skb's, whole is ref_judge_at_tc()'s.
+ */
+void harness_expect(const struct harness *h, const struct ref_verdict *v, bool whole, size_t len,
 		    struct harness_counts *sum);
+
+enum ctb_dir harness_entry_dir(const struct ctb_entry *e);
 
 /* Memory that the maps of the loaded tables take, for test_scale.c. */
 size_t harness_table_bytes(const struct harness *h);

@@ -16,6 +16,12 @@ const char *const ref_dir_names[CTB_DIR_MAX] = { CTB_DIRS(X) };
 #define X(id, name) [CTB_##id] = name,
 const char *const ref_action_names[CTB_ACTION_MAX] = { CTB_ACTIONS(X) };
 #undef X
+#define X(id, name) [CTB_OUT_##id] = name,
+const char *const ref_outcome_names[CTB_OUTCOME_MAX] = { CTB_OUTCOMES(X) };
+#undef X
+#define X(id, name, ...) [CTB_FB_##id] = name,
+const char *const ref_fallback_names[CTB_FB_MAX] = { CTB_FALLBACKS(X) };
+#undef X
 
 enum {
 	EXT_HEADERS_MAX = 8,
@@ -363,6 +369,7 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 		*reason = CTB_R_BAD_QUOTE;
 		return -EINVAL;
 	}
+	p.fragment = ip.first_fragment;
 	*out = p;
 	return 0;
 }
@@ -622,11 +629,98 @@ struct ref_verdict ref_judge(const struct ruleset *rs, const struct ref_host *ho
 		v.handle = rs->rules[i].handle;
 		v.action = rs->rules[i].action;
 	}
+	v.fragment = p.fragment;
+	v.local = in_list(&p.src, host->local) || in_list(&p.dst, host->local);
 	if (v.judged && p.quoted)
 		v.dir = CTB_DIR_ERROR;
 	if (!v.judged)
 		v.reason = CTB_R_NO_MATCH;
 	return v;
+}
+
+/* What all fragments of a datagram have in common. False: not to be had from this one. */
+static bool fragment_common(const struct ref_frame *f, struct ref_packet *out)
+{
+	enum ctb_reason ignored;
+	unsigned int vid, frag;
+	__u16 ethertype;
+	size_t ip_off;
+	struct view v;
+
+	memset(out, 0, sizeof(*out));
+	if (!parse_link(f, &ethertype, &ip_off, &vid, &ignored))
+		return false;
+	v = (struct view){ f->data + ip_off, f->len - ip_off };
+	if (ethertype == 0x0800) {
+		frag = u16_at(v, 6);
+		out->proto = u8_at(v, 9);
+		set_addr(&out->src, AF_INET, v.p + 12);
+		set_addr(&out->dst, AF_INET, v.p + 16);
+		return (frag & 0x3fff) != 0;
+	}
+	/* Headers before the fragment header are not followed, headers behind it are elsewhere. */
+	if (u8_at(v, 6) != PROTO_FRAGMENT || ext_length(u8_at(v, 40), sub(v, 48, 0)))
+		return false;
+	out->proto = u8_at(v, 40);
+	set_addr(&out->src, AF_INET6, v.p + 8);
+	set_addr(&out->dst, AF_INET6, v.p + 24);
+	return true;
+}
+
+/* May the rule fit, whatever the ports? */
+static bool rule_may_fit(const struct rule *r, const struct ref_host *host,
+			 const struct ref_packet *p, const char *ifname, bool *ports,
+			 enum ctb_dir *dir)
+{
+	struct ref_packet m = mirror(p);
+
+	*ports = r->port.n || r->sport.n || r->dport.n;
+	if (*ports && !is_port_proto(p->proto))
+		return false;
+	*dir = CTB_DIR_ORIG;
+	if (frame_fits(r, host, p, CTB_DIR_ORIG, ifname))
+		return true;
+	*dir = CTB_DIR_REPLY;
+	return frame_fits(r, host, &m, CTB_DIR_REPLY, ifname);
+}
+
+struct ref_verdict ref_judge_at_tc(const struct ruleset *rs, const struct ref_host *host,
+				   const struct ref_frame *frame, bool *whole)
+{
+	struct ref_verdict plain = ref_judge(rs, host, frame), v = plain;
+	struct ref_packet p;
+	bool ports;
+	size_t i;
+
+	*whole = false;
+	if (!plain.fragment && (plain.judged || plain.reason != CTB_R_LATER_FRAGMENT))
+		return plain;
+	if (!fragment_common(frame, &p))
+		return plain;
+	for (i = 0; i < rs->n_failsafe; i++) {
+		if (rs->failsafe[i].proto == p.proto)
+			return plain;
+	}
+	for (i = 0; i < rs->n_rules; i++) {
+		if (rule_may_fit(&rs->rules[i], host, &p, frame->ifname, &ports, &v.dir))
+			break;
+	}
+	if (i == rs->n_rules || ports || rs->rules[i].action != CTB_FORWARD ||
+	    in_list(&p.src, host->local) || in_list(&p.dst, host->local))
+		return plain;
+	*whole = true;
+	v.judged = true;
+	v.local = false;
+	v.handle = rs->rules[i].handle;
+	v.action = CTB_FORWARD;
+	return v;
+}
+
+enum ctb_fallback ref_fallback(const struct ref_verdict *v, bool whole)
+{
+	if (v->local)
+		return CTB_FB_LOCAL;
+	return v->fragment && !whole ? CTB_FB_FRAGMENT : CTB_FB_DEVICE;
 }
 
 const char *ref_verdict_text(const struct ref_verdict *v, char *buf, size_t size)

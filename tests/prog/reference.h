@@ -39,6 +39,7 @@ struct ref_addr {
 /* The packet, or the one an ICMP error quotes, as far as rules look at it. */
 struct ref_packet {
 	bool quoted;
+	bool fragment; /* the first one */
 	__u8 proto;
 	struct ref_addr src, dst;
 	bool has_ports;
@@ -52,6 +53,8 @@ struct ref_verdict {
 	__u32 handle; /* 0: failsafe */
 	enum ctb_dir dir;
 	enum ctb_action action;
+	bool fragment; /* the first, of a datagram that is not all here */
+	bool local;    /* this host is its source or destination (the quoted packet's, of errors) */
 	/* The IP header was good, so that its length is what is to be counted. */
 	bool has_bytes;
 	__u64 bytes;
@@ -68,8 +71,22 @@ struct ref_verdict ref_judge(const struct ruleset *rs, const struct ref_host *ho
 /* "rule 3 original notrack", "failsafe reply track", "no-match" ... into buf. */
 const char *ref_verdict_text(const struct ref_verdict *v, char *buf, size_t size);
 
+/*
+ * The same of the program at tc ingress, which judges fragments apart where a `forward` rule is
+ * about: all of a datagram have to go one way, so rules are asked without ports, and what an ICMP
+ * error quotes does not count. A `forward` rule that looks at no port and comes before all that
+ * may fit has them all, and *whole is set; else it is as above.
+ */
+struct ref_verdict ref_judge_at_tc(const struct ruleset *rs, const struct ref_host *host,
+				   const struct ref_frame *frame, bool *whole);
+
+/* Why a packet under a `forward` rule is left to the kernel where no device is known. */
+enum ctb_fallback ref_fallback(const struct ref_verdict *v, bool whole);
+
 extern const char *const ref_reason_names[CTB_R_MAX];
 extern const char *const ref_dir_names[CTB_DIR_MAX];
 extern const char *const ref_action_names[CTB_ACTION_MAX];
+extern const char *const ref_outcome_names[CTB_OUTCOME_MAX];
+extern const char *const ref_fallback_names[CTB_FB_MAX];
 
 #endif

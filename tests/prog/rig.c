@@ -135,20 +135,23 @@ static const char *check_look(struct rig *rig, const struct packet *p, const str
 
 static const char *check_production(struct rig *rig, const struct packet *p,
 				    const struct host_if *in, const struct harness_extra *x,
-				    __u32 mark, const struct ref_verdict *want, char *buf,
-				    size_t size)
+				    const struct ref_frame *f, __u32 mark, char *buf, size_t size)
 {
 	__u32 after = mark, expected = mark & ~rig->rs->mark;
+	struct ref_verdict want;
+	bool whole;
 	int err;
 
-	if (want->judged && want->action == CTB_NOTRACK)
+	want = ref_judge_at_tc(rig->rs, &rig->ref, f, &whole);
+	rig->whole += whole;
+	if (want.judged && want.action != CTB_TRACK)
 		expected |= rig->rs->mark;
 	err = harness_run(rig->h, p, in, x, &after);
 	if (err) {
 		snprintf(buf, size, "production run: %s", strerror(-err));
 		return buf;
 	}
-	harness_expect(rig->h, want, p->len, &rig->want);
+	harness_expect(rig->h, &want, whole, p->len, &rig->want);
 	if (after == expected)
 		return NULL;
 	snprintf(buf, size, "mark %#x became %#x, not %#x (bit %#x)", mark, after, expected,
@@ -166,7 +169,7 @@ const char *rig_packet(struct rig *rig, const struct packet *p, const struct hos
 	*verdict = ref_judge(rig->rs, &rig->ref, &f);
 	wrong = check_look(rig, p, in, x, &f, verdict, buf, size);
 	if (!wrong && !p->layer3)
-		wrong = check_production(rig, p, in, x, mark, verdict, buf, size);
+		wrong = check_production(rig, p, in, x, &f, mark, buf, size);
 	return wrong;
 }
 
@@ -180,7 +183,7 @@ const char *rig_counters(struct rig *rig, char *buf, size_t size)
 	_free_ struct harness_counts *got = malloc(sizeof(*got));
 	const struct ctb_count *w, *g;
 	int err = got ? harness_counts(rig->h, got) : -ENOMEM;
-	size_t i, d;
+	size_t i, o, d;
 
 	if (err) {
 		snprintf(buf, size, "cannot read counters: %s", strerror(-err));
@@ -195,18 +198,30 @@ const char *rig_counters(struct rig *rig, char *buf, size_t size)
 			 ref_reason_names[i], w->packets, w->bytes, g->packets, g->bytes);
 		return buf;
 	}
-	for (i = 0; i < CTB_MAX_RULES; i++) {
-		for (d = 0; d < CTB_DIR_MAX; d++) {
-			w = &rig->want.rules[i].dir[d];
-			g = &got->rules[i].dir[d];
-			if (same_count(w, g))
-				continue;
-			snprintf(buf, size,
-				 "slot %zu %s: %llu packets %llu bytes expected, %llu and %llu "
-				 "counted",
-				 i, ref_dir_names[d], w->packets, w->bytes, g->packets, g->bytes);
-			return buf;
-		}
+	for (i = 0; i < CTB_FB_MAX; i++) {
+		w = &rig->want.fallbacks[i].kernel;
+		g = &got->fallbacks[i].kernel;
+		if (same_count(w, g) && !got->fallbacks[i].to_tc.packets)
+			continue;
+		snprintf(buf, size,
+			 "fallback %s: %llu packets %llu bytes expected, %llu and %llu counted, "
+			 "%llu packets from XDP",
+			 ref_fallback_names[i], w->packets, w->bytes, g->packets, g->bytes,
+			 got->fallbacks[i].to_tc.packets);
+		return buf;
+	}
+	for (i = 0; i < CTB_MAX_RULES * CTB_OUTCOME_MAX * CTB_DIR_MAX; i++) {
+		d = i % CTB_DIR_MAX;
+		o = i / CTB_DIR_MAX % CTB_OUTCOME_MAX;
+		w = &rig->want.rules[i / CTB_DIR_MAX / CTB_OUTCOME_MAX].count[o][d];
+		g = &got->rules[i / CTB_DIR_MAX / CTB_OUTCOME_MAX].count[o][d];
+		if (same_count(w, g))
+			continue;
+		snprintf(buf, size,
+			 "slot %zu %s %s: %llu packets %llu bytes expected, %llu and %llu counted",
+			 i / CTB_DIR_MAX / CTB_OUTCOME_MAX, ref_outcome_names[o], ref_dir_names[d],
+			 w->packets, w->bytes, g->packets, g->bytes);
+		return buf;
 	}
 	return NULL;
 }

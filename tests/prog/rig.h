@@ -15,6 +15,7 @@ struct rig {
 	struct ctb_vlan_key vlans[8];
 	struct harness *h;
 	struct harness_counts want; /* what production must have counted so far */
+	unsigned long whole;	    /* fragments judged without ports (ref_judge_at_tc) */
 };
 
 /* From rule set text; host is borrowed. Fails the running Criterion test when it cannot. */

@@ -19,6 +19,7 @@
 struct tally {
 	unsigned long pairs, sets, rules, refused, too_big, wrong;
 	unsigned long verdicts[CTB_DIR_MAX], failsafe, reasons[CTB_R_MAX], skipped;
+	unsigned long fallbacks[CTB_FB_MAX], whole;
 };
 
 static struct host_if ifs[8];
@@ -127,6 +128,9 @@ static void run_packets(struct rig *rig, struct rng *r, const struct world *w, _
 	}
 	if (rig_counters(rig, wrong, sizeof(wrong)))
 		report(t, seed, i, rig, text, &p, in, wrong);
+	for (i = 0; i < CTB_FB_MAX; i++)
+		t->fallbacks[i] += rig->want.fallbacks[i].kernel.packets;
+	t->whole += rig->whole;
 }
 
 /* One rule set and its packets, all from one number. */
@@ -177,7 +181,12 @@ static void print_tally(const struct tally *t, unsigned long seed)
 	fprintf(stderr, " (failsafe %lu)\n ", t->failsafe);
 	for (i = 0; i < CTB_R_MAX; i++)
 		fprintf(stderr, " %s %lu", ref_reason_names[i], t->reasons[i]);
-	fprintf(stderr, "\n");
+	fprintf(stderr, "\n  forward:");
+	for (i = 0; i < CTB_FB_MAX; i++) {
+		if (t->fallbacks[i])
+			fprintf(stderr, " %s %lu", ref_fallback_names[i], t->fallbacks[i]);
+	}
+	fprintf(stderr, " (all fragments %lu)\n", t->whole);
 }
 
 Test(differential, bpf_and_reference)
@@ -207,6 +216,10 @@ Test(differential, bpf_and_reference)
 			cr_expect_gt(t.reasons[i], t.pairs / 5000, "hardly any %s",
 				     ref_reason_names[i]);
 	}
+	cr_expect_gt(t.fallbacks[CTB_FB_LOCAL], t.pairs / 200, "hardly any local packet");
+	cr_expect_gt(t.fallbacks[CTB_FB_DEVICE], t.pairs / 200, "hardly any forward rule");
+	cr_expect_gt(t.fallbacks[CTB_FB_FRAGMENT], t.pairs / 2000, "hardly any fragment");
+	cr_expect_gt(t.whole, t.pairs / 2000, "hardly any fragment by address only");
 	cr_expect_gt(t.failsafe, t.pairs / 500, "hardly any failsafe");
 	cr_expect_lt(t.too_big, t.sets / 10, "most rule sets do not fit");
 	cr_expect_lt(t.refused, t.rules / 2, "the parser takes hardly any rule");

@@ -72,19 +72,23 @@ static const char *check_counts(struct rig *rig, const struct ref_verdict *v,
 	const struct ctb_count *c, *b;
 	__u64 packets = 0, bytes;
 	char text[96];
-	size_t i, d;
+	size_t i, o, d;
 
 	if (harness_counts(rig->h, &now) < 0)
 		return "cannot read counters";
 	for (i = 0; i < CTB_R_MAX; i++)
 		packets += now.reasons[i].packets - before->reasons[i].packets;
 	for (i = 0; i < CTB_MAX_RULES; i++) {
-		for (d = 0; d < CTB_DIR_MAX; d++)
-			packets += now.rules[i].dir[d].packets - before->rules[i].dir[d].packets;
+		for (o = 0; o < CTB_OUTCOME_MAX; o++) {
+			for (d = 0; d < CTB_DIR_MAX; d++)
+				packets += now.rules[i].count[o][d].packets -
+					   before->rules[i].count[o][d].packets;
+		}
 	}
 	if (v->judged) {
-		c = &now.rules[harness_slot(rig->h, v->handle)].dir[v->dir];
-		b = &before->rules[harness_slot(rig->h, v->handle)].dir[v->dir];
+		i = harness_slot(rig->h, v->handle);
+		c = &now.rules[i].count[CTB_OUT_KERNEL][v->dir];
+		b = &before->rules[i].count[CTB_OUT_KERNEL][v->dir];
 	} else {
 		c = &now.reasons[v->reason];
 		b = &before->reasons[v->reason];
@@ -136,6 +140,7 @@ static void feed_one(struct run *run, struct packet *p, bool paged)
 	char wrong[256], hex[3 * PKT_MAX];
 	unsigned int linear = 0;
 	const char *w;
+	bool whole;
 
 	/* Padding behind the IP packet makes it long enough. */
 	memset(p->data + p->len, 0xee, PKT_MAX - p->len);
@@ -155,7 +160,7 @@ static void feed_one(struct run *run, struct packet *p, bool paged)
 		run->refused++;
 		return;
 	}
-	v = ref_judge(run->rig.rs, &run->rig.ref, &f);
+	v = ref_judge_at_tc(run->rig.rs, &run->rig.ref, &f, &whole);
 	run->fed++;
 	run->paged += paged;
 	run->judged += v.judged;

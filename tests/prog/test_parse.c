@@ -591,15 +591,17 @@ Test(parse, shipped_object)
 				     "%s: mark %#x", rows[i].packet, mark);
 			cr_assert_eq(harness_counts(rig.h, &got), 0);
 			if (rows[i].rule)
-				want.rules[harness_slot(rig.h, rows[i].rule)].dir[0].packets++;
+				want.rules[harness_slot(rig.h, rows[i].rule)]
+					.count[CTB_OUT_KERNEL][0]
+					.packets++;
 			else
 				want.reasons[rows[i].reason].packets++;
 			for (size_t k = 0; k < CTB_R_MAX; k++)
 				cr_expect_eq(got.reasons[k].packets, want.reasons[k].packets,
 					     "%s: %s", rows[i].packet, ref_reason_names[k]);
 			for (size_t k = 0; k < 20; k++)
-				cr_expect_eq(got.rules[k].dir[0].packets,
-					     want.rules[k].dir[0].packets, "%s: slot %zu",
+				cr_expect_eq(got.rules[k].count[0][0].packets,
+					     want.rules[k].count[0][0].packets, "%s: slot %zu",
 					     rows[i].packet, k);
 		}
 	}
