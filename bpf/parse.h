@@ -415,4 +415,13 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 	return CTB_R_NOT_IP;
 }
 
+/*
+ * Is this, whatever parse() said of it, a fragment of a datagram? A first one whose payload does
+ * not make sense is still one.
+ */
+static __always_inline int is_fragment(const struct ctb_pkt *p, int parsed)
+{
+	return p->first_fragment || parsed == CTB_R_LATER_FRAGMENT;
+}
+
 #endif

@@ -226,7 +226,7 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 m
 	} else if (skb->pkt_type == PACKET_OTHERHOST) {
 		r = CTB_R_OTHER_HOST;
 	}
-	if (cfg.forward && ((r == CTB_PARSED && p.first_fragment) || r == CTB_R_LATER_FRAGMENT)) {
+	if (cfg.forward && is_fragment(&p, r) && r != CTB_R_VLAN_DEVICE && r != CTB_R_OTHER_HOST) {
 		int v = classify_fragment(skb, p.l3, p.v6, ifindex);
 
 		m.fragment = 1;

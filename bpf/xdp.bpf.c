@@ -246,14 +246,14 @@ int ctb_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (r != CTB_PARSED)
 		r = parse_full(ctx, &p);
-	if (r != CTB_PARSED && r != CTB_R_LATER_FRAGMENT)
+	fragment = is_fragment(&p, r);
+	if (r != CTB_PARSED && !fragment)
 		return XDP_PASS;
 	f.l3 = p.l3;
 	f.bytes = p.bytes;
 	f.ifindex = owner(ctx, &p);
 	if (!f.ifindex)
 		return XDP_PASS;
-	fragment = p.first_fragment || r == CTB_R_LATER_FRAGMENT;
 	if (fragment) {
 		int v = classify_fragment(ctx, p.l3, p.v6, f.ifindex);
 
