@@ -287,7 +287,7 @@ __noinline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex
 		p.dst_lo = bpf_ntohl(ip->daddr);
 	}
 	/* The headers behind are not followed in later fragments, so in none. */
-	if (is_ext_header(p.proto))
+	if (v6 && is_ext_header(p.proto))
 		return NO_VERDICT;
 	e = classify(&p, ifindex, 1, &reason);
 	if (!e || e->action != CTB_FORWARD || e->flags & (CTB_E_PORTS | CTB_E_LOCAL))
