@@ -334,6 +334,7 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 	bool good;
 
 	bytes->has_bytes = false;
+	bytes->fragment = false;
 	if (!parse_link(f, &ethertype, &ip_off, vid, reason))
 		return -EINVAL;
 	v = (struct view){ f->data + ip_off, f->len - ip_off };
@@ -356,6 +357,7 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 		*reason = CTB_R_LATER_FRAGMENT;
 		return -EINVAL;
 	}
+	bytes->fragment = ip.first_fragment;
 	good = ip.first_fragment ? good_first_fragment(ip.proto, ip.family, ip.l4)
 				 : good_l4(ip.proto, ip.family, ip.l4);
 	if (!good) {
@@ -369,7 +371,6 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 		*reason = CTB_R_BAD_QUOTE;
 		return -EINVAL;
 	}
-	p.fragment = ip.first_fragment;
 	*out = p;
 	return 0;
 }
@@ -629,7 +630,6 @@ struct ref_verdict ref_judge(const struct ruleset *rs, const struct ref_host *ho
 		v.handle = rs->rules[i].handle;
 		v.action = rs->rules[i].action;
 	}
-	v.fragment = p.fragment;
 	v.local = in_list(&p.src, host->local) || in_list(&p.dst, host->local);
 	if (v.judged && p.quoted)
 		v.dir = CTB_DIR_ERROR;
@@ -693,6 +693,9 @@ struct ref_verdict ref_judge_at_tc(const struct ruleset *rs, const struct ref_ho
 	size_t i;
 
 	*whole = false;
+	if (!plain.judged &&
+	    (plain.reason == CTB_R_OTHER_HOST || plain.reason == CTB_R_VLAN_DEVICE))
+		return plain;
 	if (!plain.fragment && (plain.judged || plain.reason != CTB_R_LATER_FRAGMENT))
 		return plain;
 	if (!fragment_common(frame, &p))

@@ -39,7 +39,6 @@ struct ref_addr {
 /* The packet, or the one an ICMP error quotes, as far as rules look at it. */
 struct ref_packet {
 	bool quoted;
-	bool fragment; /* the first one */
 	__u8 proto;
 	struct ref_addr src, dst;
 	bool has_ports;
@@ -53,8 +52,9 @@ struct ref_verdict {
 	__u32 handle; /* 0: failsafe */
 	enum ctb_dir dir;
 	enum ctb_action action;
-	bool fragment; /* the first, of a datagram that is not all here */
-	bool local;    /* this host is its source or destination (the quoted packet's, of errors) */
+	bool local; /* this host is its source or destination (the quoted packet's, of errors) */
+	/* whether judged or not: */
+	bool fragment; /* the first one, though what it holds may not make sense */
 	/* The IP header was good, so that its length is what is to be counted. */
 	bool has_bytes;
 	__u64 bytes;
