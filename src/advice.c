@@ -82,3 +82,45 @@ void advise_interfaces(const struct ruleset *rs, const struct host *host,
 		say(arg, text);
 	}
 }
+
+static bool has_forward(const struct ruleset *rs)
+{
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		if (rs->rules[i].action == CTB_FORWARD)
+			return true;
+	}
+	return false;
+}
+
+static void advise_multipath(bool multipath, int policy, const char *sysctl,
+			     void (*say)(void *arg, const char *text), void *arg)
+{
+	char text[256];
+
+	/* 2 looks into tunnels and 3 at fields of choice; bpf_fib_lookup() has no packet for that.
+	 */
+	if (!multipath || policy < 2)
+		return;
+	snprintf(text, sizeof(text),
+		 "sysctl %s is %d: what `forward` rules fit may take another of several equal-cost "
+		 "routes than the same flow takes through the kernel",
+		 sysctl, policy);
+	say(arg, text);
+}
+
+void advise_forward(const struct ruleset *rs, const struct routing *routing,
+		    void (*say)(void *arg, const char *text), void *arg)
+{
+	if (!has_forward(rs))
+		return;
+	if (routing->xfrm)
+		say(arg, "there are IPsec policies, which forwarding would pass by: everything "
+			 "that `forward` rules fit is left to the kernel (xfrm), untracked");
+	if (routing->mark_rules)
+		say(arg, "`ip rule` has rules with fwmark: a mark that is set in PREROUTING does "
+			 "not steer what `forward` rules fit");
+	advise_multipath(routing->multipath4, routing->hash_policy4,
+			 "net.ipv4.fib_multipath_hash_policy", say, arg);
+	advise_multipath(routing->multipath6, routing->hash_policy6,
+			 "net.ipv6.fib_multipath_hash_policy", say, arg);
+}

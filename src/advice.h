@@ -4,6 +4,7 @@
 #define CTBYPASS_ADVICE_H
 
 #include "host.h"
+#include "routing.h"
 #include "rules.h"
 
 /*
@@ -15,6 +16,12 @@ void advise_interfaces(const struct ruleset *rs, const struct host *host,
 		       void (*say)(void *arg, const char *text), void *arg);
 /* Likewise, bridges whose packets conntrack sees before the program does (br_netfilter). */
 void advise_bridges(const struct ruleset *rs, const struct host *host,
+		    void (*say)(void *arg, const char *text), void *arg);
+/*
+ * Likewise for `forward` rules: what this host has that steers its own forwarding and not theirs.
+ * Nothing when there are none.
+ */
+void advise_forward(const struct ruleset *rs, const struct routing *routing,
 		    void (*say)(void *arg, const char *text), void *arg);
 
 #endif

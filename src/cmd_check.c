@@ -4,15 +4,18 @@
 #include <string.h>
 
 #include "advice.h"
+#include "check_forward.h"
 #include "client.h"
 #include "commands.h"
 #include "daemon.h"
+#include "forward_plan.h"
 #include "log.h"
 
 /* What was found, besides the diagnostics. */
 struct findings {
 	json_t *skipped;  /* names of parts that need root */
 	json_t *warnings; /* about this host rather than the file */
+	json_t *forward;  /* what `forward` rules mean here; NULL: there are none, or not root */
 	char *error;
 	bool quiet; /* -j: all of it is in the JSON, and nothing on stderr */
 };
@@ -80,8 +83,6 @@ static int build(const struct args *a, struct live *l, struct host *host, struct
 	int err = ruleset_parse_file(a->config, &l->rs, diag);
 
 	if (!err)
-		err = apply_refuse_forward(l->rs, diag);
-	if (!err)
 		err = host_read(host);
 	if (!err)
 		err = expand_ruleset(l->rs, &l->entries, diag);
@@ -98,6 +99,8 @@ static int try_kernel(const struct live *l, const struct host *host, struct find
 		skip(f, "BPF verification");
 		skip(f, "nft dry run");
 		skip(f, "conntrack survey");
+		if (entries_forward(&l->entries))
+			skip(f, "what forward rules skip, and how each interface forwards");
 		return 0;
 	}
 	err = try_bpf(l, host, f);
@@ -105,6 +108,8 @@ static int try_kernel(const struct live *l, const struct host *host, struct find
 		err = try_nft(l, host, f);
 	if (!err)
 		survey(l, host, f);
+	if (!err)
+		err = check_forward(l, host, warn_text, f, &f->forward, &f->error);
 	return err;
 }
 
@@ -123,6 +128,7 @@ static int summary(const struct args *a, const struct live *l, const struct diag
 		json_integer((json_int_t)(diag->warnings + json_array_size(f->warnings))));
 	json_object_set(sizes, "host_warnings", f->warnings);
 	json_object_set(sizes, "skipped", f->skipped);
+	json_object_set_new(sizes, "forward", f->forward ? json_incref(f->forward) : json_null());
 	if (a->json) {
 		json_object_set_new(sizes, "ok", json_true());
 		if (diag->text.s)
@@ -140,6 +146,7 @@ static int summary(const struct args *a, const struct live *l, const struct diag
 		json_object_foreach (json_object_get(sizes, "classes"), key, v)
 			printf(" %s %lld", key, json_integer_value(v));
 		putchar('\n');
+		check_forward_print(f->forward, a->verbose);
 	}
 	json_decref(sizes);
 	return status;
@@ -186,6 +193,7 @@ int cmd_check(const struct args *a)
 	host_free(&host);
 	json_decref(f.skipped);
 	json_decref(f.warnings);
+	json_decref(f.forward);
 	free(f.error);
 	return status;
 }

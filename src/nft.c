@@ -38,10 +38,9 @@ static int have_nfnetlink(void)
 	return 0;
 }
 
-int nft_run(const char *script, bool dry_run, char **error)
+static int context_open(struct nft_ctx **out, char **error)
 {
 	_cleanup_(cleanup_nft) struct nft_ctx *ctx = NULL;
-	const char *words;
 	int err = have_nfnetlink();
 
 	if (error)
@@ -51,14 +50,57 @@ int nft_run(const char *script, bool dry_run, char **error)
 	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!ctx || nft_ctx_buffer_error(ctx))
 		return -ENOMEM;
-	nft_ctx_set_dry_run(ctx, dry_run);
+	*out = TAKE_PTR(ctx);
+	return 0;
+}
+
+static int context_run(struct nft_ctx *ctx, const char *script, char **error)
+{
+	const char *words;
+	int err = 0;
+
 	if (nft_run_cmd_from_buffer(ctx, script)) {
 		words = nft_ctx_get_error_buffer(ctx);
 		err = error_from_words(words);
 		if (error)
 			*error = strdup(words && *words ? words : strerror(-err));
 	}
+	return err;
+}
+
+int nft_run(const char *script, bool dry_run, char **error)
+{
+	_cleanup_(cleanup_nft) struct nft_ctx *ctx = NULL;
+	int err = context_open(&ctx, error);
+
+	if (err)
+		return err;
+	nft_ctx_set_dry_run(ctx, dry_run);
+	err = context_run(ctx, script, error);
 	/* Large sets leave libnftables' many small pieces behind in the allocator. */
+	malloc_trim(0);
+	return err;
+}
+
+int nft_list(const char *command, bool elements, char **out, char **error)
+{
+	_cleanup_(cleanup_nft) struct nft_ctx *ctx = NULL;
+	unsigned int flags = NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_HANDLE |
+			     NFT_CTX_OUTPUT_NUMERIC_PRIO;
+	const char *text;
+	int err = context_open(&ctx, error);
+
+	if (err)
+		return err;
+	if (nft_ctx_buffer_output(ctx))
+		return -ENOMEM;
+	nft_ctx_output_set_flags(ctx, elements ? flags : flags | NFT_CTX_OUTPUT_TERSE);
+	err = context_run(ctx, command, error);
+	if (!err) {
+		text = nft_ctx_get_output_buffer(ctx);
+		*out = strdup(text ? text : "");
+		err = *out ? 0 : -ENOMEM;
+	}
 	malloc_trim(0);
 	return err;
 }

@@ -65,6 +65,11 @@ struct nft_counter {
  */
 int nft_run(const char *script, bool dry_run, char **error);
 /*
+ * What a `list ...` command prints: with handles, priorities as numbers, without counters' values;
+ * elements of named sets and maps only if asked for. 0 (caller frees *out) or as nft_run().
+ */
+int nft_list(const char *command, bool elements, char **out, char **error);
+/*
  * Is our table there, with both base chains? 1, 0 or -errno. Used to adopt and to notice that
  * somebody flushed the ruleset.
  */
