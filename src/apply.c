@@ -16,6 +16,14 @@
  * nft first also means that nothing is ever marked that nobody unmarks (first start), and that
  * the step that is likelier to fail is the one that costs nothing to take back.
  *
+ * Where rules say `forward`, XDP judges packets too, before tc. Its programs are swapped with step
+ * 2, right after those of tc: first what can fail and be put back, then what cannot (XDP that
+ * refuses is taken off, and tc forwards). For the packets any order would do. XDP either sends a
+ * packet on, and then it alone has judged it, or passes it up untouched and uncounted, and then
+ * tc judges it alone, without asking what XDP thought. So one rule set judges each packet, the old
+ * one or the new; XDP never depends on what tc does behind it, and tc forwards by itself whatever
+ * it is given. The tables of devices belong to each generation, and are filled before the swap.
+ *
  * Flows that only one of the two rule sets bypasses are torn between 1 and 2, for milliseconds:
  *  - a rule is added: what is sent is untracked, what arrives is tracked still. Entries made or
  *    kept alive by that are deleted by the sweep after 2, and by the one in step 3 for packets
@@ -50,6 +58,7 @@ struct next {
 	struct live live; /* rs is borrowed until the end */
 	struct slot_plan *slots;
 	struct nft_plan nft;
+	struct forward_plan forward;
 };
 
 static void next_free(struct next *n)
@@ -57,26 +66,10 @@ static void next_free(struct next *n)
 	n->live.rs = NULL;
 	live_free(&n->live);
 	nft_plan_free(&n->nft);
+	forward_plan_free(&n->forward);
 	free(n->slots);
 }
 #define _next_ _cleanup_(next_free)
-
-int apply_refuse_forward(const struct ruleset *rs, struct diag *diag)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < rs->n_rules; i++) {
-		const struct rule *r = &rs->rules[i];
-
-		if (r->action != CTB_FORWARD)
-			continue;
-		diag_error(diag, r->pos, r->source, "track or notrack",
-			   "the forwarding path does not exist in this version; `forward` rules "
-			   "cannot be loaded");
-		err = -EOPNOTSUPP;
-	}
-	return err;
-}
 
 /* A number for fresh nft names: the generation to come, but never one that is taken. */
 static __u32 nft_generation(const struct daemon *d)
@@ -133,13 +126,37 @@ static void remove_leftovers(struct daemon *d)
 	nft_state_settled(d->nft);
 }
 
+/* What each device can do for these rules. Watched before it is read, so that nothing is missed. */
+static int plan_forward(struct daemon *d, const struct live *l, struct forward_plan *out,
+			char **error)
+{
+	_cleanup_(routing_free) struct routing routing = {};
+	int err = 0;
+
+	if (entries_forward(&l->entries)) {
+		err = daemon_watch_routing(d, true);
+		if (!err)
+			err = routing_read(&d->host, &routing);
+	}
+	if (!err)
+		err = forward_plan_make(&l->entries, &d->host, &routing, &l->rs->interfaces,
+					d->opt.no_xdp, out);
+	return err ? error_set(error, err, "finding out how this host forwards: %s", strerror(-err))
+		   : 0;
+}
+
+/* After a change, or one that failed: who is watched for nothing? */
+static void settle_watch(struct daemon *d)
+{
+	if (!d->live.rs || !entries_forward(&d->live.entries))
+		daemon_watch_routing(d, false);
+}
+
 static int build(struct daemon *d, struct next *n, struct diag *diag, char **error)
 {
 	struct ruleset *rs = n->live.rs;
-	int err = apply_refuse_forward(rs, diag);
+	int err;
 
-	if (err)
-		return err;
 	n->slots = malloc(sizeof(*n->slots));
 	if (!n->slots)
 		return -ENOMEM;
@@ -152,7 +169,9 @@ static int build(struct daemon *d, struct next *n, struct diag *diag, char **err
 	if (!err)
 		err = compile(&n->live.entries, &d->host, rs->mark, &n->live.compiled, diag);
 	if (!err)
-		err = datapath_prepare(d->dp, &n->live.compiled, &d->host, error);
+		err = plan_forward(d, &n->live, &n->forward, error);
+	if (!err)
+		err = datapath_prepare(d->dp, &n->live.compiled, &d->host, &n->forward, error);
 	if (!err)
 		err = render(d, &n->live, nft_state_mark(d->nft) | rs->mark, &n->nft, error);
 	return err;
@@ -231,7 +250,7 @@ static int swap(struct daemon *d, struct next *n, char **error)
 	err = run_plan(d, &n->nft, error);
 	if (err)
 		goto unclaim;
-	err = datapath_commit(d->dp, &d->host, &n->live.rs->interfaces, error);
+	err = datapath_commit(d->dp, &d->host, &n->live.rs->interfaces, &n->forward, error);
 	if (!err)
 		return 0;
 	if (!*error)
@@ -272,13 +291,16 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 
 	if (err) {
 		datapath_abort(d->dp);
+		settle_watch(d);
 		if (!*error && !diag->errors)
 			error_set(error, err, "%s", strerror(-err));
 		return err;
 	}
 	err = swap(d, &n, error);
-	if (err)
+	if (err) {
+		settle_watch(d);
 		return err;
+	}
 
 	old = d->live;
 	d->live = n.live;
@@ -296,6 +318,7 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 	remember_warnings(d, diag);
 	d->settle_at = now_ms() + SETTLE_MS;
 	d->must_apply = false;
+	settle_watch(d);
 	live_free(&old);
 	return 0;
 }
@@ -386,21 +409,35 @@ static int refresh_nft(struct daemon *d, char **error)
 	return err;
 }
 
+/* The programs in force, for a changed host. As datapath_sync_interfaces(). */
+static int follow(struct daemon *d, char **error)
+{
+	struct forward_plan plan = {};
+	int err = plan_forward(d, &d->live, &plan, error);
+
+	if (!err)
+		err = datapath_sync_interfaces(d->dp, &d->host, &d->live.rs->interfaces, &plan,
+					       error);
+	forward_plan_free(&plan);
+	return err;
+}
+
 int apply_host(struct daemon *d, const struct host *old, char **error)
 {
 	const struct entries *e = &d->live.entries;
 	bool local = !host_same_local(&d->host, old);
-	int err;
+	bool devices = !host_same_interfaces(&d->host, old);
+	int err = 0;
 
 	if (d->must_apply || (local && uses_local(e)) || has_new_named(e, &d->host, old) ||
 	    has_new_named(e, old, &d->host))
 		return apply_again(d, error);
-	if (!local && host_same_interfaces(&d->host, old))
+	if (local || devices)
+		err = refresh_nft(d, error);
+	else if (!entries_forward(e))
 		return 0;
-	err = refresh_nft(d, error);
-	if (err)
-		return err;
-	err = datapath_sync_interfaces(d->dp, &d->host, &d->live.rs->interfaces, error);
+	if (!err)
+		err = follow(d, error);
 	return err == 1 ? apply_again(d, error) : err;
 }
 

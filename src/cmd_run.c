@@ -10,6 +10,7 @@ int cmd_run(const struct args *a)
 		.pindir = a->pindir,
 		.socket = a->socket,
 		.attach = a->attach,
+		.no_xdp = a->no_xdp,
 	};
 
 	log_init(a->verbose ? LOG_LVL_DEBUG : LOG_LVL_INFO);

@@ -42,6 +42,17 @@ static void print_count(const struct looks *l, const json_t *now, const json_t *
 		printf(" %14.0f/s", (double)(packets - get(before, "packets")) / l->seconds);
 }
 
+/* Packets, or their rate. */
+static void print_brief(const struct looks *l, const json_t *now, const json_t *before)
+{
+	long long packets = get(now, "packets");
+
+	if (!l->before)
+		printf(" %14lld", packets);
+	else
+		printf(" %12.0f/s", (double)(packets - get(before, "packets")) / l->seconds);
+}
+
 /* Cut so that a line stays a line; UTF-8 is cut between characters. */
 static void print_cut(const char *text)
 {
@@ -61,17 +72,17 @@ static void print_cut(const char *text)
 	printf("%*s", RULE_WIDTH - width, "");
 }
 
+static const struct {
+	const char *key, *label;
+} dirs[] = {
+	{ "original", "original" },
+	{ "reply", "reply" },
+	{ "icmp_error", "icmp err" },
+};
+
 static void print_rule(const struct looks *l, const json_t *now, const json_t *before,
 		       const char *handle, const char *text)
 {
-	static const struct {
-		const char *key, *label;
-	} dirs[] = {
-		{ "original", "original" },
-		{ "reply", "reply" },
-		{ "icmp_error", "icmp err" },
-	};
-
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		const json_t *in = look(now, "receive", dirs[i].key);
 		const json_t *out = look(now, "output", dirs[i].key);
@@ -118,6 +129,98 @@ static void print_rules(const struct looks *l)
 		   "-", "failsafe");
 }
 
+static bool is_forward(const json_t *rule)
+{
+	const char *action = json_string_value(json_object_get(rule, "action"));
+
+	return action && !strcmp(action, "forward");
+}
+
+static bool any_forward(const json_t *stats)
+{
+	json_t *rule;
+	size_t i;
+
+	json_array_foreach (json_object_get(stats, "rules"), i, rule) {
+		if (is_forward(rule))
+			return true;
+	}
+	return false;
+}
+
+/* What came in and did not leave by XDP or tc: COUNT. Owned by the caller; NULL without rule. */
+static json_t *left_to_kernel(const json_t *rule, const char *dir)
+{
+	const json_t *all = look(rule, "receive", dir);
+	const json_t *xdp = look(rule, "xdp", dir), *tc = look(rule, "tc", dir);
+
+	if (!all)
+		return NULL;
+	return json_pack(
+		"{s:I,s:I}", "packets",
+		(json_int_t)(get(all, "packets") - get(xdp, "packets") - get(tc, "packets")),
+		"bytes", (json_int_t)(get(all, "bytes") - get(xdp, "bytes") - get(tc, "bytes")));
+}
+
+/* How the packets that a forward rule received were sent on. */
+static void print_forwarded(const struct looks *l, const json_t *now, const json_t *before)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		json_t *rest = left_to_kernel(now, dirs[i].key);
+		json_t *rest_before = left_to_kernel(before, dirs[i].key);
+
+		if (i < 2 || get(look(now, "receive", dirs[i].key), "packets")) {
+			if (i)
+				printf("%6s", "");
+			else
+				printf("%6lld", get(now, "handle"));
+			printf(" %-8s", dirs[i].label);
+			print_count(l, look(now, "xdp", dirs[i].key),
+				    look(before, "xdp", dirs[i].key));
+			print_count(l, look(now, "tc", dirs[i].key),
+				    look(before, "tc", dirs[i].key));
+			print_count(l, rest, rest_before);
+			putchar('\n');
+		}
+		json_decref(rest);
+		json_decref(rest_before);
+	}
+}
+
+static void print_fallbacks(const struct looks *l)
+{
+	const json_t *before = json_object_get(l->before, "fallbacks");
+	json_t *f;
+	size_t i;
+
+	printf("\n%-16s %14s %14s  %s\n", "not forwarded", "xdp to tc", "to the kernel", "why");
+	json_array_foreach (json_object_get(l->now, "fallbacks"), i, f) {
+		const json_t *was = json_array_get(before, i);
+
+		printf("%-16s", json_string_value(json_object_get(f, "name")));
+		print_brief(l, json_object_get(f, "to_tc"), json_object_get(was, "to_tc"));
+		print_brief(l, json_object_get(f, "kernel"), json_object_get(was, "kernel"));
+		printf("  %s\n", json_string_value(json_object_get(f, "text")));
+	}
+}
+
+static void print_forwarding(const struct looks *l)
+{
+	const char *second = l->before ? "rate" : "bytes";
+	json_t *rule;
+	size_t i;
+
+	if (!any_forward(l->now))
+		return;
+	printf("\n%6s %-8s %14s %16s %14s %16s %14s %16s\n", "handle", "", "by xdp", second,
+	       "by tc", second, "by the kernel", second);
+	json_array_foreach (json_object_get(l->now, "rules"), i, rule) {
+		if (is_forward(rule))
+			print_forwarded(l, rule, find_rule(l->before, get(rule, "handle")));
+	}
+	print_fallbacks(l);
+}
+
 static void print_reasons(const struct looks *l)
 {
 	json_t *r;
@@ -139,6 +242,7 @@ static void print_tables(const struct looks *l)
 	const char *trouble = json_string_value(json_object_get(l->now, "output_error"));
 
 	print_rules(l);
+	print_forwarding(l);
 	print_reasons(l);
 	if (trouble)
 		fprintf(stderr,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+
 #include "client.h"
 #include "commands.h"
 
@@ -21,16 +23,29 @@ static void print_uptime(long long s)
 	printf("%02lld:%02lld:%02lld\n", s / 3600 % 24, s / 60 % 60, s % 60);
 }
 
+/* How packets that come in here, and XDP frames that are to leave here, are sent on. */
+static void print_forward(const json_t *i)
+{
+	bool out = json_is_true(json_object_get(i, "xdp_out"));
+
+	printf("    %-14s%-8s%s\n", "forward in", str(i, "forward"), str(i, "forward_why"));
+	printf("    %-14s%-8s%s\n", "forward out", out ? "xdp" : "no xdp",
+	       out ? "takes XDP frames" : str(i, "xdp_out_why"));
+}
+
 static void print_interfaces(const json_t *list)
 {
 	json_t *i;
 	size_t n;
 
 	printf("interfaces\n");
-	json_array_foreach (list, n, i)
+	json_array_foreach (list, n, i) {
 		printf("  %-16s%-8s%s\n", str(i, "name"),
 		       json_is_true(json_object_get(i, "failed")) ? "FAILED" : str(i, "mode"),
 		       str(i, "why"));
+		if (strcmp(str(i, "forward"), "-"))
+			print_forward(i);
+	}
 }
 
 static void print_conntrack(const json_t *ct)

@@ -30,7 +30,7 @@ static int cmd_help(const struct args *a)
 }
 
 const struct command commands[] = {
-	{ "run", "", "run the daemon in the foreground", "cPSAv", 0, 0, cmd_run },
+	{ "run", "", "run the daemon in the foreground", "cPSAXv", 0, 0, cmd_run },
 	{ "check", "", "check a configuration; change nothing", "cjv", 0, 0, cmd_check },
 	{ "add", "RULE...", "append a rule to the running ones; prints its handle", "Sj", 1, -1,
 	  cmd_add },
@@ -52,6 +52,7 @@ const struct option_help options[] = {
 	{ 'S', "SOCKET", "control socket (" DEFAULT_SOCKET ")" },
 	{ 'A', "MODE",
 	  "attach by auto, tcx or clsact; auto keeps what is there, else prefers tcx" },
+	{ 'X', NULL, "no XDP: `forward` rules forward in tc only" },
 	{ 'j', NULL, "print JSON" },
 	{ 'w', NULL, "refresh every second, with rates" },
 	{ 'v', NULL, "say more on stderr" },

@@ -14,7 +14,7 @@
 struct args {
 	const char *config, *pindir, *socket;
 	enum attach_wish attach;
-	bool json, watch, verbose;
+	bool json, watch, verbose, no_xdp;
 	int argc; /* words that are no options, without the command's name */
 	char **argv;
 };

@@ -70,6 +70,26 @@ static int watch(struct daemon *d, int fd)
 	return epoll_ctl(d->epfd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+int daemon_watch_routing(struct daemon *d, bool on)
+{
+	int err;
+
+	if (on == (d->routing != NULL))
+		return 0;
+	if (!on) {
+		epoll_ctl(d->epfd, EPOLL_CTL_DEL, routing_watch_fd(d->routing), NULL);
+		routing_watch_close(TAKE_PTR(d->routing));
+		return 0;
+	}
+	err = routing_watch_open(&d->routing);
+	if (err)
+		return err;
+	err = watch(d, routing_watch_fd(d->routing));
+	if (err)
+		routing_watch_close(TAKE_PTR(d->routing));
+	return err;
+}
+
 static int open_loop(struct daemon *d, const sigset_t *signals)
 {
 	int fds[5], err = 0;
@@ -217,8 +237,6 @@ static int read_config(const struct daemon *d, struct ruleset **rs, struct diag 
 {
 	int err = ruleset_parse_file(d->opt.config, rs, diag);
 
-	if (!err)
-		err = apply_refuse_forward(*rs, diag);
 	if (err)
 		log_err("%s", diag->text.s ? diag->text.s : strerror(-err));
 	return err;
@@ -290,6 +308,7 @@ static void close_all(struct daemon *d)
 	bool unused = never_used(d);
 
 	control_close(d->control);
+	routing_watch_close(d->routing);
 	live_free(&d->live);
 	nft_state_free(d->nft);
 	host_free(&d->host);
@@ -352,6 +371,16 @@ static void on_host_event(struct daemon *d)
 
 	if (r < 0)
 		log_warn("watching interfaces and addresses: %s", strerror(-r));
+	if (r && !d->refresh_at)
+		d->refresh_at = now_ms() + DEBOUNCE_MS;
+}
+
+static void on_routing_event(struct daemon *d)
+{
+	int r = routing_watch_drain(d->routing);
+
+	if (r < 0)
+		log_warn("watching how this host forwards: %s", strerror(-r));
 	if (r && !d->refresh_at)
 		d->refresh_at = now_ms() + DEBOUNCE_MS;
 }
@@ -457,6 +486,8 @@ static void on_event(struct daemon *d, int fd)
 		on_host_event(d);
 	else if (fd == d->nft_fd)
 		on_nft_event(d);
+	else if (d->routing && fd == routing_watch_fd(d->routing))
+		on_routing_event(d);
 	else
 		control_dispatch(d->control, now_ms());
 }

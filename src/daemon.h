@@ -17,11 +17,13 @@
 #include "control.h"
 #include "datapath.h"
 #include "nft.h"
+#include "routing.h"
 #include "slots.h"
 
 struct daemon_options {
 	const char *config, *pindir, *socket;
 	enum attach_wish attach;
+	bool no_xdp; /* forward in tc only */
 };
 
 /* A rule set and what was made of it. entries borrow from rs. */
@@ -40,11 +42,12 @@ struct daemon {
 	struct live live;
 	struct nft_state *nft; /* what is in table inet ctbypass; NULL: no table */
 	int lock_fd, epfd, signal_fd, timer_fd, host_fd, nft_fd;
-	__u64 started;	  /* all times: milliseconds of CLOCK_MONOTONIC */
-	__u64 settle_at;  /* finish the last change (apply_settle); 0: nothing to do */
-	__u64 refresh_at; /* look at the host again; 0: no need */
-	bool must_apply;  /* the last attempt to follow the host failed */
-	bool own_nft;	  /* we changed our table: the next event about it is our own */
+	struct routing_watch *routing; /* NULL: no forward rule is in force */
+	__u64 started;		       /* all times: milliseconds of CLOCK_MONOTONIC */
+	__u64 settle_at;	       /* finish the last change (apply_settle); 0: nothing to do */
+	__u64 refresh_at;	       /* look at the host again; 0: no need */
+	bool must_apply;	       /* the last attempt to follow the host failed */
+	bool own_nft; /* we changed our table: the next event about it is our own */
 	bool quit;
 	/* What status warns of. */
 	char *rule_warnings;	      /* of the last change, as diagnostics; or NULL */
@@ -67,6 +70,14 @@ static inline __u64 now_ms(void)
 	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
 }
 
+/* --- daemon.c --- */
+
+/*
+ * Be told (or no longer) of what routing_read() reads, by the event loop. 0 or -errno, logged by
+ * the caller. On when it is on, or off when off, is fine.
+ */
+int daemon_watch_routing(struct daemon *d, bool on);
+
 /* --- apply.c --- */
 
 /* What one change did, for the reply and the log. */
@@ -82,13 +93,14 @@ struct change {
  */
 int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, struct diag *diag,
 		  char **error);
-/* `forward` is understood but cannot be loaded: 0, or -EOPNOTSUPP with every such rule in diag. */
-int apply_refuse_forward(const struct ruleset *rs, struct diag *diag);
 /* The rules in force again, for a changed host. */
 int apply_again(struct daemon *d, char **error);
 /* A second after a change: what the swap itself left behind. */
 void apply_settle(struct daemon *d);
-/* The host changed (d->host is the new one, old what it was): do what that calls for. */
+/*
+ * The host changed (d->host is the new one, old what it was), or what decides how it forwards: do
+ * what that calls for.
+ */
 int apply_host(struct daemon *d, const struct host *old, char **error);
 /* The nft table is gone: make it again. */
 int apply_restore_nft(struct daemon *d, char **error);

@@ -1,50 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
+/* Generations: load one, put it in force, follow the host with it. */
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <net/if_arp.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include "attach.h"
 #include "datapath_load.h"
 #include "datapath_priv.h"
 #include "log.h"
 #include "pins.h"
 #include "tc.skel.h"
+#include "xdp.skel.h"
 
-#define LINKS	    "links"
-#define MAPS	    "maps"
-#define LINK_PREFIX "tc_"
-
-const char *attach_mode_name(enum attach_mode m)
-{
-	switch (m) {
-	case ATTACH_TCX:
-		return "tcx";
-	case ATTACH_CLSACT:
-		return "clsact";
-	case ATTACH_NONE:
-		break;
-	}
-	return "none";
-}
-
-static _printf_(2, 3) void set_why(struct hook *h, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(h->pub.why, sizeof(h->pub.why), fmt, ap);
-	va_end(ap);
-}
-
-static const char *link_name(char *buf, size_t size, int ifindex)
-{
-	snprintf(buf, size, LINK_PREFIX "%d", ifindex);
-	return buf;
-}
-
-static struct hook *find_hook(struct datapath *dp, int ifindex)
+struct hook *find_hook(struct datapath *dp, int ifindex)
 {
 	for (size_t i = 0; i < dp->n_hooks; i++) {
 		if (dp->hooks[i].pub.ifindex == ifindex)
@@ -53,14 +20,14 @@ static struct hook *find_hook(struct datapath *dp, int ifindex)
 	return NULL;
 }
 
-static struct hook *new_hook(struct datapath *dp, int ifindex)
+struct hook *new_hook(struct datapath *dp, int ifindex)
 {
 	struct hook *h;
 
 	if (ARRAY_RESERVE(dp->hooks, dp->cap_hooks, dp->n_hooks + 1))
 		return NULL;
 	h = &dp->hooks[dp->n_hooks++];
-	*h = (struct hook){ .pub.ifindex = ifindex, .link_fd = -1 };
+	*h = (struct hook){ .pub.ifindex = ifindex, .link_fd = -1, .xdp_fd = -1 };
 	return h;
 }
 
@@ -68,46 +35,9 @@ static struct hook *new_hook(struct datapath *dp, int ifindex)
 
 static int adopt_link(const char *name, void *arg)
 {
-	struct datapath *dp = arg;
-	unsigned int ifindex;
-	struct hook *h;
-	int fd;
+	int err = tc_adopt_link(arg, name);
 
-	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) ||
-	    parse_u32(name + strlen(LINK_PREFIX), 1, 0x7fffffff, &ifindex))
-		return 0;
-	fd = pins_get(dp->pindir, LINKS, name);
-	if (fd < 0)
-		return fd;
-	h = new_hook(dp, (int)ifindex);
-	if (!h) {
-		close(fd);
-		return -ENOMEM;
-	}
-	h->link_fd = fd;
-	h->pub.mode = ATTACH_TCX;
-	set_why(h, "adopted from the previous daemon");
-	return 0;
-}
-
-static int adopt_clsact(struct datapath *dp)
-{
-	int fd = dp->map_fd[SM_CLSACT];
-	__u32 key, *prev = NULL;
-
-	while (!bpf_map_get_next_key(fd, prev, &key)) {
-		struct ctb_clsact c;
-		struct hook *h = new_hook(dp, (int)key);
-
-		if (!h)
-			return -ENOMEM;
-		if (!bpf_map_lookup_elem(fd, &key, &c))
-			h->created = c.created;
-		h->pub.mode = ATTACH_CLSACT;
-		set_why(h, "adopted from the previous daemon");
-		prev = &key;
-	}
-	return 0;
+	return err ? err : xdp_adopt_link(arg, name);
 }
 
 int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **out, char **error)
@@ -139,9 +69,9 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 	err = state_open(dp, error);
 	if (err)
 		goto fail;
-	err = pins_each(pindir, LINKS, adopt_link, dp);
+	err = pins_each(pindir, PIN_LINKS, adopt_link, dp);
 	if (!err)
-		err = adopt_clsact(dp);
+		err = tc_adopt_clsact(dp);
 	if (err) {
 		error_set(error, err, "cannot adopt what is attached: %s", strerror(-err));
 		goto fail;
@@ -153,22 +83,27 @@ fail:
 	return err;
 }
 
+static void generation_free(struct generation *g)
+{
+	netdevs_close(g);
+	xdp_bpf__destroy(g->xdp);
+	tc_bpf__destroy(g->tc);
+	*g = (struct generation){};
+}
+
 void datapath_close(struct datapath *dp)
 {
 	if (!dp)
 		return;
-	tc_bpf__destroy(dp->prepared);
-	tc_bpf__destroy(dp->running);
+	generation_free(&dp->prepared);
+	generation_free(&dp->running);
 	for (size_t i = 0; i < dp->n_hooks; i++) {
-		if (dp->hooks[i].link_fd >= 0)
-			close(dp->hooks[i].link_fd);
+		cleanup_close(&dp->hooks[i].link_fd);
+		cleanup_close(&dp->hooks[i].xdp_fd);
 	}
-	for (int i = 0; i < SM_MAX; i++) {
-		if (dp->map_fd[i] >= 0)
-			close(dp->map_fd[i]);
-	}
-	if (dp->lock_fd >= 0)
-		close(dp->lock_fd);
+	for (int i = 0; i < SM_MAX; i++)
+		cleanup_close(&dp->map_fd[i]);
+	cleanup_close(&dp->lock_fd);
 	free(dp->hooks);
 	free(dp->shown);
 	free(dp->pindir);
@@ -177,33 +112,20 @@ void datapath_close(struct datapath *dp)
 
 /* --- generations --- */
 
-/* Not in glibc's header; include/uapi/linux/if_arp.h. */
-#ifndef ARPHRD_IP6GRE
-#define ARPHRD_IP6GRE 823
-#endif
-
-/* Devices whose packets start with an IP header at tc ingress. */
-static bool is_layer3(unsigned short type)
-{
-	switch (type) {
-	case ARPHRD_NONE:
-	case ARPHRD_RAWIP:
-	case ARPHRD_PPP:
-	case ARPHRD_TUNNEL:
-	case ARPHRD_TUNNEL6:
-	case ARPHRD_SIT:
-	case ARPHRD_IPGRE:
-	case ARPHRD_IP6GRE:
-		return true;
-	}
-	return false;
-}
-
 /* The second program costs as much to verify as the first: it is loaded only where it is needed. */
 static bool has_layer3(const struct host *host)
 {
 	for (size_t i = 0; i < host->n_ifs; i++) {
-		if (is_layer3(host->ifs[i].type))
+		if (tc_is_layer3(host->ifs[i].type))
+			return true;
+	}
+	return false;
+}
+
+static bool wants_xdp(const struct forward_plan *plan)
+{
+	for (size_t i = 0; plan->active && i < plan->n_roles; i++) {
+		if (plan->roles[i].xdp)
 			return true;
 	}
 	return false;
@@ -213,12 +135,14 @@ static int reuse_counters(struct tc_bpf *skel, const struct datapath *dp)
 {
 	int err = bpf_map__reuse_fd(skel->maps.rules, dp->map_fd[SM_RULES]);
 
-	return err ? err : bpf_map__reuse_fd(skel->maps.reasons, dp->map_fd[SM_REASONS]);
+	if (!err)
+		err = bpf_map__reuse_fd(skel->maps.reasons, dp->map_fd[SM_REASONS]);
+	return err ? err : bpf_map__reuse_fd(skel->maps.fallbacks, dp->map_fd[SM_FALLBACKS]);
 }
 
 /* dp may be NULL (`check`): then the object gets counters of its own. */
-static int load(const struct datapath *dp, const struct compiled *c, const struct host *host,
-		__u32 generation, struct tc_bpf **out, char **error)
+static int load_tc(const struct datapath *dp, const struct compiled *c, const struct host *host,
+		   __u32 number, struct tc_bpf **out, char **error)
 {
 	struct tc_bpf *skel = tc_bpf__open();
 	int err;
@@ -228,7 +152,7 @@ static int load(const struct datapath *dp, const struct compiled *c, const struc
 		return error_set(error, err, "cannot open the embedded BPF object: %s",
 				 strerror(-err));
 	}
-	err = load_configure(skel->obj, c, host, generation);
+	err = load_configure(skel->obj, c, host, number);
 	if (!err && dp)
 		err = bpf_program__set_autoload(skel->progs.ctb_tc_ip, has_layer3(host));
 	if (!err && dp)
@@ -256,185 +180,140 @@ fail:
 	return err;
 }
 
-int datapath_verify(const struct compiled *c, const struct host *host, char **error)
+/* Every map that both objects declare is one map. */
+static int share_maps(struct bpf_object *to, const struct bpf_object *from)
 {
-	struct tc_bpf *skel;
-	int err;
+	struct bpf_map *map, *shared;
+	int err = 0;
 
-	*error = NULL;
-	err = load(NULL, c, host, 0, &skel, error);
-	if (!err)
-		tc_bpf__destroy(skel);
+	bpf_object__for_each_map (map, to) {
+		shared = bpf_map__is_internal(map)
+				 ? NULL
+				 : bpf_object__find_map_by_name(from, bpf_map__name(map));
+		if (!err && shared)
+			err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
+	}
 	return err;
 }
 
-int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
-		     char **error)
+/* Of the same rules as tc, with tc's maps. */
+static int load_xdp(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
+		    __u32 number, struct xdp_bpf **out)
 {
+	struct xdp_bpf *skel = xdp_bpf__open();
+	int err;
+
+	if (!skel)
+		return -errno;
+	err = load_configure(skel->obj, c, host, number);
+	if (!err)
+		err = share_maps(skel->obj, tc->obj);
+	if (!err)
+		err = xdp_bpf__load(skel);
+	if (err) {
+		xdp_bpf__destroy(skel);
+		return err;
+	}
+	*out = skel;
+	return 0;
+}
+
+static int load(const struct datapath *dp, const struct compiled *c, const struct host *host,
+		bool xdp, __u32 number, struct generation *out, char **error)
+{
+	struct generation g = {};
+	int err = load_tc(dp, c, host, number, &g.tc, error);
+
+	if (err)
+		return err;
+	err = xdp ? load_xdp(g.tc, c, host, number, &g.xdp) : 0;
+	if (err)
+		snprintf(g.xdp_why, sizeof(g.xdp_why), "the kernel refused the XDP program: %s",
+			 strerror(-err));
+	err = netdevs_open(&g);
+	if (err) {
+		generation_free(&g);
+		return error_set(error, err, "cannot map the BPF maps: %s", strerror(-err));
+	}
+	*out = g;
+	return 0;
+}
+
+int datapath_verify(const struct compiled *c, const struct host *host, char **error)
+{
+	struct generation g;
+	int err;
+
+	*error = NULL;
+	err = load(NULL, c, host, c->config.forward, 0, &g, error);
+	if (err)
+		return err;
+	if (g.xdp_why[0])
+		error_set(error, 0, "%s; tc would forward", g.xdp_why);
+	generation_free(&g);
+	return 0;
+}
+
+int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
+		     const struct forward_plan *plan, char **error)
+{
+	int err;
+
 	*error = NULL;
 	datapath_abort(dp);
-	return load(dp, c, host, dp->state.generation + 1, &dp->prepared, error);
+	err = load(dp, c, host, wants_xdp(plan), dp->state.generation + 1, &dp->prepared, error);
+	if (err)
+		return err;
+	if (dp->prepared.xdp_why[0])
+		log_warn("%s; tc forwards", dp->prepared.xdp_why);
+	return 0;
 }
 
 void datapath_abort(struct datapath *dp)
 {
-	tc_bpf__destroy(dp->prepared);
-	dp->prepared = NULL;
-}
-
-static int program_fd(const struct tc_bpf *skel, const struct hook *h)
-{
-	return bpf_program__fd(h->ether ? skel->progs.ctb_tc_ether : skel->progs.ctb_tc_ip);
+	generation_free(&dp->prepared);
 }
 
 /* --- hooks --- */
 
-bool datapath_wants(const struct host_if *h, const struct host *host, const struct name_list *names,
-		    char *why, size_t size)
-{
-	const struct host_if *master = h->master ? host_find(host, h->master) : NULL;
-
-	if (h->flags & IFF_LOOPBACK) {
-		snprintf(why, size, "loopback: judged at OUTPUT");
-		return false;
-	}
-	if (names->n && !name_list_has(names, h->name)) {
-		snprintf(why, size, "not named by any interface statement");
-		return false;
-	}
-	/* A VRF's packets pass tc on their own device only (drivers/net/vrf.c has no rx handler).
-	 */
-	if (master && strcmp(master->kind, "vrf") &&
-	    (!names->n || name_list_has(names, master->name))) {
-		snprintf(why, size, "enslaved to %s, which judges its packets", master->name);
-		return false;
-	}
-	if (h->type != ARPHRD_ETHER && !is_layer3(h->type)) {
-		snprintf(why, size, "link layer %u is neither Ethernet nor bare IP", h->type);
-		return false;
-	}
-	return true;
-}
-
-static int remember_clsact(struct datapath *dp, const struct hook *h)
-{
-	struct ctb_clsact c = { .created = h->created };
-	__u32 key = (__u32)h->pub.ifindex;
-
-	return bpf_map_update_elem(dp->map_fd[SM_CLSACT], &key, &c, BPF_ANY) ? -errno : 0;
-}
-
-static int attach_clsact_hook(struct datapath *dp, struct hook *h, int prog_fd)
-{
-	int err = attach_clsact(h->pub.ifindex, prog_fd, &h->created);
-
-	if (err)
-		return err;
-	h->pub.mode = ATTACH_CLSACT;
-	return remember_clsact(dp, h);
-}
-
-static void attach_hook(struct datapath *dp, struct hook *h, int prog_fd)
-{
-	char name[32];
-	int fd = -EOPNOTSUPP, err;
-
-	h->pub.failed = false;
-	if (dp->wish != ATTACH_ONLY_CLSACT) {
-		fd = attach_tcx(h->pub.ifindex, prog_fd);
-		if (fd >= 0) {
-			err = pins_put(dp->pindir, LINKS,
-				       link_name(name, sizeof(name), h->pub.ifindex), fd);
-			if (!err) {
-				h->link_fd = fd;
-				h->pub.mode = ATTACH_TCX;
-				set_why(h, "tcx link, first on the hook%s",
-					dp->wish == ATTACH_ONLY_TCX ? " (asked for)" : "");
-				return;
-			}
-			close(fd);
-			fd = err;
-		}
-	}
-	if (dp->wish == ATTACH_ONLY_TCX || fd == -ENODEV) {
-		h->pub.failed = fd != -ENODEV;
-		set_why(h, "tcx refused: %s", strerror(-fd));
-		return;
-	}
-	err = attach_clsact_hook(dp, h, prog_fd);
-	if (err) {
-		h->pub.failed = err != -ENODEV;
-		set_why(h, "tcx: %s; clsact: %s", strerror(-fd), strerror(-err));
-	} else if (dp->wish == ATTACH_ONLY_CLSACT) {
-		set_why(h, "clsact filter (asked for)");
-	} else {
-		set_why(h, "clsact filter: this kernel has no tcx (%s)", strerror(-fd));
-	}
-}
-
-/* Take our program off the device and forget the pins. */
-static void detach_hook(struct datapath *dp, struct hook *h)
-{
-	__u32 key = (__u32)h->pub.ifindex;
-	char name[32];
-
-	if (h->pub.mode == ATTACH_TCX) {
-		pins_remove(dp->pindir, LINKS, link_name(name, sizeof(name), h->pub.ifindex));
-		if (h->link_fd >= 0) {
-			bpf_link_detach(h->link_fd); /* at once, whoever else holds it */
-			close(h->link_fd);
-			h->link_fd = -1;
-		}
-	} else if (h->pub.mode == ATTACH_CLSACT) {
-		int err = detach_clsact(h->pub.ifindex, h->created);
-
-		if (err)
-			log_warn("%s: cannot remove the clsact filter: %s", h->pub.name,
-				 strerror(-err));
-		bpf_map_delete_elem(dp->map_fd[SM_CLSACT], &key);
-		h->created = false;
-	}
-	h->pub.mode = ATTACH_NONE;
-}
-
-/*
- * Put another program in place of ours. -ENODEV: the attachment is dead, since its device is gone
- * or since somebody detached it.
- */
-static int swap_hook(struct datapath *dp, struct hook *h, int prog_fd)
-{
-	int err;
-
-	if (h->pub.mode == ATTACH_CLSACT)
-		return attach_clsact_hook(dp, h, prog_fd); /* made again if it was removed */
-	err = bpf_link_update(h->link_fd, prog_fd, NULL) ? -errno : 0;
-	/* tcx_link_update() in kernel/bpf/tcx.c: no device behind the link any more. */
-	return err == -ENOLINK ? -ENODEV : err;
-}
-
-/* Is our program still where we put it? Others may detach a link or delete a filter. */
-static bool hook_alive(const struct hook *h)
-{
-	struct bpf_link_info info = {};
-	__u32 len = sizeof(info);
-
-	if (h->pub.mode == ATTACH_CLSACT)
-		return has_clsact(h->pub.ifindex);
-	/*
-	 * Debian 12's header has no tcx member; its ifindex is where xdp's is, the first of the
-	 * union (include/uapi/linux/bpf.h), and 0 once the link is detached (tcx_link_fill_info).
-	 */
-	return bpf_obj_get_info_by_fd(h->link_fd, &info, &len) || info.xdp.ifindex;
-}
-
 static void drop_hook(struct datapath *dp, size_t i)
 {
-	detach_hook(dp, &dp->hooks[i]);
+	xdp_detach(dp, &dp->hooks[i]);
+	tc_detach(dp, &dp->hooks[i]);
 	dp->hooks[i] = dp->hooks[--dp->n_hooks];
 }
 
-/* Names and link layers as they are now; hooks of devices that are gone are forgotten. */
-static int refresh_hooks(struct datapath *dp, const struct host *host)
+/* Nothing that could make a driver think again about XDP? */
+static bool same_device(const struct host_if *a, const struct host_if *b)
+{
+	return a->flags == b->flags && a->type == b->type && a->master == b->master &&
+	       a->parent == b->parent && a->mtu == b->mtu &&
+	       !memcmp(a->mac, b->mac, sizeof(a->mac));
+}
+
+static bool same_role(const struct forward_role *a, const struct forward_role *b)
+{
+	return a->xdp == b->xdp && !memcmp(&a->netdev, &b->netdev, sizeof(a->netdev)) &&
+	       !strcmp(a->why_in, b->why_in);
+}
+
+static void refresh_hook(struct hook *h, const struct host_if *dev, const struct forward_role *role)
+{
+	static const struct forward_role none = {};
+
+	if (!role)
+		role = &none;
+	if (!same_device(&h->dev, dev) || !same_role(&h->role, role))
+		h->xdp_refused = false;
+	h->dev = *dev;
+	h->role = *role;
+	snprintf(h->pub.name, sizeof(h->pub.name), "%s", dev->name);
+	h->ether = !tc_is_layer3(dev->type);
+}
+
+/* Devices as they are now; hooks of those that are gone are forgotten. */
+static int refresh_hooks(struct datapath *dp, const struct host *host,
+			 const struct forward_plan *plan)
 {
 	for (size_t i = 0; i < dp->n_hooks;) {
 		const struct host_if *h = host_find(host, dp->hooks[i].pub.ifindex);
@@ -446,119 +325,92 @@ static int refresh_hooks(struct datapath *dp, const struct host *host)
 		i++;
 	}
 	for (size_t i = 0; i < host->n_ifs; i++) {
-		const struct host_if *h = &host->ifs[i];
-		struct hook *hook = find_hook(dp, h->ifindex);
+		const struct host_if *dev = &host->ifs[i];
 
-		if (!hook)
-			hook = new_hook(dp, h->ifindex);
-		if (!hook)
+		if (!find_hook(dp, dev->ifindex) && !new_hook(dp, dev->ifindex))
 			return -ENOMEM;
-		snprintf(hook->pub.name, sizeof(hook->pub.name), "%s", h->name);
-		hook->ether = !is_layer3(h->type);
+	}
+	for (size_t i = 0; i < dp->n_hooks; i++) {
+		int ifindex = dp->hooks[i].pub.ifindex;
+
+		refresh_hook(&dp->hooks[i], host_find(host, ifindex),
+			     plan->active ? forward_plan_find(plan, ifindex) : NULL);
 	}
 	return 0;
 }
 
-/* An adopted attachment that is not of the kind asked for: the new one is there before the old
- * goes. */
-static void change_mode(struct datapath *dp, struct hook *h)
-{
-	struct hook old = *h;
-
-	h->pub.mode = ATTACH_NONE;
-	h->link_fd = -1;
-	h->created = false;
-	attach_hook(dp, h, program_fd(dp->running, h));
-	if (h->pub.mode == ATTACH_NONE) {
-		memcpy(old.pub.why, h->pub.why, sizeof(old.pub.why));
-		*h = old;
-	} else {
-		detach_hook(dp, &old);
-	}
-}
-
-static bool other_mode_asked(const struct datapath *dp, const struct hook *h)
-{
-	return (dp->wish == ATTACH_ONLY_TCX && h->pub.mode == ATTACH_CLSACT) ||
-	       (dp->wish == ATTACH_ONLY_CLSACT && h->pub.mode == ATTACH_TCX);
-}
-
-/* Attach where it is wanted and not yet done, detach where it is not wanted. */
-static void reach_wish(struct datapath *dp, const struct host *host, const struct name_list *names)
-{
-	for (size_t i = 0; i < dp->n_hooks; i++) {
-		struct hook *h = &dp->hooks[i];
-		const struct host_if *dev = host_find(host, h->pub.ifindex);
-		char why[sizeof(h->pub.why)];
-
-		if (!datapath_wants(dev, host, names, why, sizeof(why))) {
-			detach_hook(dp, h);
-			h->pub.failed = false;
-			memcpy(h->pub.why, why, sizeof(why));
-		} else if (h->pub.mode == ATTACH_NONE) {
-			attach_hook(dp, h, program_fd(dp->running, h));
-		} else if (other_mode_asked(dp, h)) {
-			change_mode(dp, h);
-		}
-	}
-}
-
 /* A generation's maps under the names people look for. */
-static int pin_generation(const struct datapath *dp, const struct tc_bpf *skel)
+static int pin_generation(const struct datapath *dp)
 {
-	struct bpf_map *config = load_rodata_map(skel->obj);
+	const struct bpf_object *obj = dp->running.tc->obj;
 	int err = 0;
 
 	for (size_t i = 0; !err && generation_maps[i]; i++)
-		err = pins_put(dp->pindir, MAPS, generation_maps[i],
-			       bpf_object__find_map_fd_by_name(skel->obj, generation_maps[i]));
-	return err ? err : pins_put(dp->pindir, MAPS, "config", bpf_map__fd(config));
+		err = pins_put(dp->pindir, PIN_MAPS, generation_maps[i],
+			       bpf_object__find_map_fd_by_name(obj, generation_maps[i]));
+	return err ? err
+		   : pins_put(dp->pindir, PIN_MAPS, "config",
+			      bpf_map__fd(load_rodata_map(dp->running.tc->obj)));
 }
 
-int datapath_commit(struct datapath *dp, const struct host *host,
-		    const struct name_list *interfaces, char **error)
+/* The prepared programs on every tc hook, or the running ones as before. */
+static int swap_tc(struct datapath *dp, char **error)
 {
-	struct tc_bpf *fresh = dp->prepared;
 	size_t done;
-	int err;
+	int err = 0;
 
-	*error = NULL;
-	err = refresh_hooks(dp, host);
-	if (err)
-		return err;
 	for (done = 0; done < dp->n_hooks; done++) {
 		struct hook *h = &dp->hooks[done];
 
 		if (h->pub.mode == ATTACH_NONE)
 			continue;
-		err = swap_hook(dp, h, program_fd(fresh, h));
+		err = tc_swap(dp, h, &dp->prepared);
 		if (err == -ENODEV) {
-			detach_hook(dp, h); /* attached afresh below, if the device is there */
+			tc_detach(dp, h); /* attached afresh later, if the device is there */
 			err = 0;
 		}
 		if (err)
 			break;
 	}
-	if (err) {
-		error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
-			  strerror(-err));
-		/* Adopted links without a program of ours to go back to stay as they are. */
-		while (done-- > 0 && dp->running) {
-			struct hook *h = &dp->hooks[done];
+	if (!err)
+		return 0;
+	error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
+		  strerror(-err));
+	/* Adopted links without a program of ours to go back to stay as they are. */
+	while (done-- > 0 && dp->running.tc) {
+		struct hook *h = &dp->hooks[done];
 
-			if (h->pub.mode != ATTACH_NONE)
-				swap_hook(dp, h, program_fd(dp->running, h));
-		}
-		return err;
+		if (h->pub.mode != ATTACH_NONE)
+			tc_swap(dp, h, &dp->running);
 	}
-	tc_bpf__destroy(dp->running);
-	dp->running = fresh;
-	dp->prepared = NULL;
-	reach_wish(dp, host, interfaces);
+	return err;
+}
+
+int datapath_commit(struct datapath *dp, const struct host *host,
+		    const struct name_list *interfaces, const struct forward_plan *plan,
+		    char **error)
+{
+	int err;
+
+	*error = NULL;
+	err = refresh_hooks(dp, host, plan);
+	if (!err)
+		err = netdevs_write(dp, &dp->prepared, plan);
+	if (!err)
+		err = swap_tc(dp, error);
+	if (err)
+		return err;
+	/* From here on nothing can fail that would have to be taken back. */
+	generation_free(&dp->running);
+	dp->running = dp->prepared;
+	dp->prepared = (struct generation){};
+	xdp_swap_all(dp);
+	tc_reach_wish(dp, host, interfaces);
+	xdp_reach_wish(dp, true);
 	dp->state.generation++;
 	err = state_save(dp);
 	if (!err)
-		err = pin_generation(dp, dp->running);
+		err = pin_generation(dp);
 	if (err) {
 		/* Packets are judged by the new generation all the same. */
 		log_warn("cannot pin the maps of generation %u: %s", dp->state.generation,
@@ -569,7 +421,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 
 static bool vlans_as_loaded(const struct datapath *dp, const struct host *host)
 {
-	int fd = bpf_map__fd(dp->running->maps.vlan_devices);
+	int fd = bpf_map__fd(dp->running.tc->maps.vlan_devices);
 	size_t now = 0, loaded = 0;
 	struct ctb_vlan_key key, *prev = NULL;
 
@@ -591,42 +443,31 @@ static bool vlans_as_loaded(const struct datapath *dp, const struct host *host)
 	return now == loaded;
 }
 
+/* Was XDP left out of the running generation, which now could use it? */
+static bool lacks_xdp(const struct datapath *dp, const struct forward_plan *plan)
+{
+	return wants_xdp(plan) && !dp->running.xdp && !dp->running.xdp_why[0];
+}
+
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
-			     const struct name_list *interfaces, char **error)
+			     const struct name_list *interfaces, const struct forward_plan *plan,
+			     char **error)
 {
 	int err;
 
 	*error = NULL;
-	if (!dp->running || !vlans_as_loaded(dp, host) ||
-	    (has_layer3(host) && !bpf_program__autoload(dp->running->progs.ctb_tc_ip)))
+	if (!dp->running.tc || !vlans_as_loaded(dp, host) || lacks_xdp(dp, plan) ||
+	    !netdevs_fit(&dp->running, host) ||
+	    (has_layer3(host) && !bpf_program__autoload(dp->running.tc->progs.ctb_tc_ip)))
 		return 1;
-	err = refresh_hooks(dp, host);
+	err = refresh_hooks(dp, host, plan);
 	if (!err)
-		reach_wish(dp, host, interfaces);
-	return err;
-}
-
-const struct attachment *datapath_attachments(const struct datapath *cdp, size_t *n)
-{
-	struct datapath *dp = (struct datapath *)cdp;
-
-	*n = 0;
-	if (ARRAY_RESERVE(dp->shown, dp->cap_shown, dp->n_hooks + 1))
-		return NULL;
-	for (size_t i = 0; i < dp->n_hooks; i++) {
-		struct hook *h = &dp->hooks[i];
-
-		dp->shown[i] = h->pub;
-		if (h->pub.mode == ATTACH_NONE || hook_alive(h))
-			continue;
-		dp->shown[i].mode = ATTACH_NONE;
-		dp->shown[i].failed = true;
-		snprintf(dp->shown[i].why, sizeof(dp->shown[i].why),
-			 "our %s was removed by somebody; `ctbypass reload` puts it back",
-			 h->pub.mode == ATTACH_TCX ? "tcx link" : "clsact filter");
-	}
-	*n = dp->n_hooks;
-	return dp->shown;
+		err = netdevs_write(dp, &dp->running, plan);
+	if (err)
+		return err;
+	tc_reach_wish(dp, host, interfaces);
+	xdp_reach_wish(dp, false);
+	return 0;
 }
 
 __u32 datapath_generation(const struct datapath *dp)

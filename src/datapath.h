@@ -3,15 +3,18 @@
  * The BPF side of one data plane: programs, maps, pins and attachments under one pin directory.
  *
  * Layout under the pin directory (every name fits bpffs and 15 characters):
- *   maps/     rules reasons rule_info journal state clsact (live as long as the data plane)
- *             config entries ports addr4_* addr6_nodes bits_* iif vlan_devices
+ *   maps/     rules reasons fallbacks rule_info journal state clsact (live as long as the data
+ *             plane)
+ *             config entries ports addr4_* addr6_nodes bits_* iif vlan_devices netdevs egress
  *             (of the generation in force; replaced by rename on a swap)
- *   links/    tc_IFINDEX   a tcx link; pinned: it outlives the daemon. clsact filters need no pin.
+ *   links/    tc_IFINDEX    a tcx link; pinned: it outlives the daemon. clsact filters need no pin
+ *             xdp_IFINDEX   an XDP link, likewise
  */
 #ifndef CTBYPASS_DATAPATH_H
 #define CTBYPASS_DATAPATH_H
 
 #include "compile.h"
+#include "forward_plan.h"
 #include "host.h"
 
 struct datapath; /* one per daemon */
@@ -29,12 +32,26 @@ enum attach_wish {
 
 const char *attach_mode_name(enum attach_mode m); /* "none", "tcx", "clsact" */
 
+/* Where packets that come in by a device and that a `forward` rule fits are sent on. */
+enum forward_path {
+	FORWARD_NONE,	/* no forward rule can fit what comes in here */
+	FORWARD_KERNEL, /* nowhere: they are left to the kernel, untracked */
+	FORWARD_TC,
+	FORWARD_XDP, /* natively; what XDP cannot send goes on to tc */
+};
+
+const char *forward_path_name(enum forward_path p); /* "-", "kernel", "tc", "xdp" */
+
 struct attachment {
 	int ifindex;
 	char name[IFNAMSIZ];
 	enum attach_mode mode;
 	char why[160]; /* why this mode, or why not attached; never empty */
 	bool failed;   /* should have been attached and could not be */
+	enum forward_path forward;
+	char forward_why[192]; /* why not better; never empty */
+	bool xdp_out;	       /* XDP frames of other devices may leave by this one */
+	char xdp_out_why[160]; /* why not; empty when xdp_out */
 };
 
 /*
@@ -49,27 +66,33 @@ void datapath_close(struct datapath *dp);
 
 /*
  * Load the programs of a new generation with these tables, beside the running one. Nothing that
- * packets see changes. The verifier's words end up in *error.
+ * packets see changes. The verifier's words end up in *error. XDP is loaded only if plan wants it
+ * on some device; a kernel that refuses that program alone is no error: tc forwards.
  */
 int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
-		     char **error);
+		     const struct forward_plan *plan, char **error);
 /*
  * Put the prepared generation in force: swap it into every attachment (link update), attach what
- * `want` says is to be attached, detach what is not, then replace the pinned maps. Per hook a
- * packet meets the old generation or the new. 0, or -errno when the swap failed on some hook
- * (then every hook was put back to the old generation and *error says which failed).
+ * `interfaces` and plan say is to be attached, detach what is not, then replace the pinned maps.
+ * Per hook a packet meets the old generation or the new. 0, or -errno when the swap failed on some
+ * tc hook (then every hook was put back to the old generation and *error says which failed). XDP
+ * that cannot be swapped or attached is no failure: it goes, and tc forwards.
  */
 int datapath_commit(struct datapath *dp, const struct host *host,
-		    const struct name_list *interfaces, char **error);
+		    const struct name_list *interfaces, const struct forward_plan *plan,
+		    char **error);
 /* Forget a prepared generation (an nft transaction failed). */
 void datapath_abort(struct datapath *dp);
 /*
- * Attach and detach for changed interfaces, with the generation in force. 0 or -errno; 1: this
- * generation cannot serve them (VLAN devices came or went, or the first device without
- * link-layer header came): prepare and commit a new one.
+ * Attach and detach for changed interfaces, and tell the forwarding path about them, with the
+ * generation in force. 0 or -errno; 1: this generation cannot serve them (VLAN devices came or
+ * went, the first device without link-layer header came, XDP is wanted and was not loaded, or an
+ * ifindex is too large for map netdevs): prepare and commit a new one. XDP that was refused is
+ * tried again only on a device about which something changed.
  */
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
-			     const struct name_list *interfaces, char **error);
+			     const struct name_list *interfaces, const struct forward_plan *plan,
+			     char **error);
 
 /*
  * Is this device to have the program, where names (n == 0: every device) are asked for? If not,
@@ -84,9 +107,10 @@ bool datapath_wants(const struct host_if *h, const struct host *host, const stru
 const struct attachment *datapath_attachments(const struct datapath *dp, size_t *n);
 __u32 datapath_generation(const struct datapath *dp);
 
-/* Counters, summed over the CPUs. out has CTB_MAX_RULES or CTB_R_MAX elements. */
+/* Counters, summed over the CPUs. out has CTB_MAX_RULES, CTB_R_MAX or CTB_FB_MAX elements. */
 int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out);
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out);
+int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_counters *out);
 /* Handles are never given out twice in the life of a data plane: the next free one (0: none yet).
  */
 __u32 datapath_next_handle(const struct datapath *dp);
@@ -116,7 +140,10 @@ int datapath_journal_reset(struct datapath *dp, __u64 config_hash);
  */
 int datapath_unload(const char *pindir, char **error);
 
-/* Load and verify the programs for these tables and throw them away (`check`). */
+/*
+ * Load and verify the programs for these tables and throw them away (`check`). 0 with *error set:
+ * the XDP program alone was refused, and tc would forward.
+ */
 int datapath_verify(const struct compiled *c, const struct host *host, char **error);
 
 #endif

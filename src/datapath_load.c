@@ -8,9 +8,9 @@
 #include "datapath_load.h"
 
 const char *const generation_maps[] = {
-	"entries",     "ports",	     "addr4_top", "addr4_index",  "addr4_pages",
-	"addr6_nodes", "bits_proto", "bits_src",  "bits_dst",	  "bits_sport",
-	"bits_dport",  "bits_iif",   "iif",	  "vlan_devices", NULL,
+	"entries",    "ports",	      "addr4_top", "addr4_index", "addr4_pages", "addr6_nodes",
+	"bits_proto", "bits_src",     "bits_dst",  "bits_sport",  "bits_dport",	 "bits_iif",
+	"iif",	      "vlan_devices", "netdevs",   "egress",	  NULL,
 };
 
 /* One array map's contents: n elements of size bytes each. */
@@ -112,6 +112,19 @@ static int size_map(struct bpf_object *obj, const char *name, size_t n)
 	return map ? bpf_map__set_max_entries(map, n ? (__u32)n : 1) : -ENOENT;
 }
 
+static __u32 netdev_slots(const struct host *host)
+{
+	__u32 slots = NETDEV_SLOTS_MIN, last = 0;
+
+	for (size_t i = 0; host && i < host->n_ifs; i++) {
+		if ((__u32)host->ifs[i].ifindex > last)
+			last = (__u32)host->ifs[i].ifindex;
+	}
+	while (slots < NETDEV_SLOTS_MAX && slots / 2 < last)
+		slots *= 2;
+	return slots;
+}
+
 int load_configure(struct bpf_object *obj, const struct compiled *c, const struct host *host,
 		   __u32 generation)
 {
@@ -121,6 +134,7 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 
 	cfg.vlan_devices = count_vlans(host) > 0;
 	cfg.generation = generation;
+	cfg.netdev_slots = cfg.forward ? netdev_slots(host) : 1;
 	err = set_rodata(obj, &cfg, c->proto_class, sizeof(c->proto_class));
 	if (err)
 		return err;
@@ -131,7 +145,11 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 			return err;
 	}
 	err = size_map(obj, "iif", c->config.iif_slots);
-	return err ? err : size_map(obj, "vlan_devices", count_vlans(host));
+	if (!err)
+		err = size_map(obj, "vlan_devices", count_vlans(host));
+	if (!err)
+		err = size_map(obj, "netdevs", cfg.netdev_slots);
+	return err ? err : size_map(obj, "egress", cfg.forward ? CTB_EGRESS_MAX : 1);
 }
 
 /* The whole array at once, through the map's own memory. */

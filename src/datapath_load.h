@@ -7,13 +7,20 @@
 #include "compile.h"
 
 /*
+ * Elements of map netdevs where there are forward rules: a power of two, with room for as many
+ * devices again as there are. A larger ifindex than the last is not forwarded.
+ */
+#define NETDEV_SLOTS_MIN 1024
+#define NETDEV_SLOTS_MAX (1U << 20)
+
+/*
  * Between open and load: sizes of the generation's maps, and the read-only configuration (cfg and
- * proto_class). host is asked for VLAN devices; NULL: none. Works on any object that includes
- * bpf/maps.h. 0 or -errno.
+ * proto_class). host is asked for VLAN devices and the largest ifindex; NULL: none. Works on any
+ * object that includes bpf/maps.h. 0 or -errno.
  */
 int load_configure(struct bpf_object *obj, const struct compiled *c, const struct host *host,
 		   __u32 generation);
-/* After load: write the tables. 0 or -errno. */
+/* After load: write the tables, all but netdevs and egress. 0 or -errno. */
 int load_tables(struct bpf_object *obj, const struct compiled *c, const struct host *host);
 
 /* The map behind the read-only configuration (libbpf names it after the object). NULL: none. */

@@ -41,6 +41,9 @@ static int set_option(struct args *a, char letter, const char *value)
 		return 0;
 	case 'A':
 		return parse_attach(value, &a->attach);
+	case 'X':
+		a->no_xdp = true;
+		return 0;
 	case 'j':
 		a->json = true;
 		return 0;

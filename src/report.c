@@ -10,15 +10,21 @@
  *          "sets":[{"name":"...","prefixes4":N,"prefixes6":N,"ports":N,"file":"..." or null,
  *                   "modified":false}]}
  * stats   {"time_ms":N (monotonic),
- *          "rules":[{"handle":N,"rule":"...","action":"...","receive":SIDE,"output":SIDE}],
+ *          "rules":[{"handle":N,"rule":"...","action":"...","receive":SIDE,"output":SIDE,
+ *                    "xdp":SIDE,"tc":SIDE}],
  *          "failsafe":{"receive":SIDE,"output":SIDE},
- *          "reasons":[{"name":"no-match","text":"...","packets":N,"bytes":N}]}
- *         receive: at tc ingress. output: what this host sends, judged by nft. With
- *         "output_error":"..." when nft did not answer; output is then zero.
+ *          "reasons":[{"name":"no-match","text":"...","packets":N,"bytes":N}],
+ *          "fallbacks":[{"name":"ttl","text":"...","to_tc":COUNT,"kernel":COUNT}]}
+ *         receive: all that arrived and was judged, in XDP or at tc ingress. xdp, tc: how much of
+ *         it was forwarded there; the rest went up to the kernel. output: what this host sends,
+ *         judged by nft. With "output_error":"..." when nft did not answer; output is then zero.
+ *         fallbacks: what forward rules fit and XDP handed to tc, or tc left to the kernel.
  * status  {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
  *          "hand_over":{"method":"mark","mark":N,"text":"..."},"generation":N,SIZES,
  *          "runtime_changes":N,
- *          "interfaces":[{"ifindex":N,"name":"...","mode":"tcx","why":"...","failed":false}],
+ *          "interfaces":[{"ifindex":N,"name":"...","mode":"tcx","why":"...","failed":false,
+ *                         "forward":"xdp","forward_why":"...","xdp_out":true,
+ *                         "xdp_out_why":"..."}],
  *          "nft":{"table":"inet ctbypass","present":true,"restored":N,"repaired":N},
  *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
  *          "warnings":["..."]}
@@ -128,10 +134,24 @@ static json_t *count(struct ctb_count c)
 	return json_pack("{s:o,s:o}", "packets", number(c.packets), "bytes", number(c.bytes));
 }
 
-static json_t *side(const struct ctb_rule_counters *c)
+static json_t *side(const struct ctb_count *c)
 {
-	return json_pack("{s:o,s:o,s:o}", "original", count(c->dir[CTB_DIR_ORIG]), "reply",
-			 count(c->dir[CTB_DIR_REPLY]), "icmp_error", count(c->dir[CTB_DIR_ERROR]));
+	return json_pack("{s:o,s:o,s:o}", "original", count(c[CTB_DIR_ORIG]), "reply",
+			 count(c[CTB_DIR_REPLY]), "icmp_error", count(c[CTB_DIR_ERROR]));
+}
+
+/* Wherever they went. */
+static json_t *all_outcomes(const struct ctb_rule_counters *c)
+{
+	struct ctb_count sum[CTB_DIR_MAX] = {};
+
+	for (int o = 0; o < CTB_OUTCOME_MAX; o++) {
+		for (int dir = 0; dir < CTB_DIR_MAX; dir++) {
+			sum[dir].packets += c->count[o][dir].packets;
+			sum[dir].bytes += c->count[o][dir].bytes;
+		}
+	}
+	return side(sum);
 }
 
 static json_t *list_reasons(const struct ctb_count *c)
@@ -153,6 +173,31 @@ static json_t *list_reasons(const struct ctb_count *c)
 	return out;
 }
 
+static json_t *list_fallbacks(const struct ctb_fallback_counters *c)
+{
+	static const struct {
+		const char *name, *text;
+	} fallbacks[] = {
+#define X(id, name, text) [CTB_FB_##id] = { name, text },
+		CTB_FALLBACKS(X)
+#undef X
+	};
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < CTB_FB_MAX; i++)
+		json_array_append_new(out,
+				      json_pack("{s:s,s:s,s:o,s:o}", "name", fallbacks[i].name,
+						"text", fallbacks[i].text, "to_tc",
+						count(c[i].to_tc), "kernel", count(c[i].kernel)));
+	return out;
+}
+
+/* What a rule or failsafe received and sent. */
+struct counters {
+	struct ctb_rule_counters receive[CTB_MAX_RULES];
+	struct ctb_count output[CTB_MAX_RULES][CTB_DIR_MAX];
+};
+
 /* A rule's handle to its slot, to find where nft's counters belong. */
 struct by_handle {
 	__u32 handle, slot;
@@ -165,8 +210,8 @@ static int cmp_handle(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* nft's counters by slot, like the data plane's own. out has CTB_MAX_RULES elements, zeroed. */
-static int read_output(const struct ruleset *rs, struct ctb_rule_counters *out)
+/* nft's counters by slot, like the data plane's own. */
+static int read_output(const struct ruleset *rs, struct ctb_count (*out)[CTB_DIR_MAX])
 {
 	_free_ struct by_handle *index = calloc(rs->n_rules + 1, sizeof(*index));
 	_free_ struct nft_counter *counters = NULL;
@@ -189,45 +234,47 @@ static int read_output(const struct ruleset *rs, struct ctb_rule_counters *out)
 
 		if (!at || counters[i].dir >= CTB_DIR_MAX)
 			continue;
-		out[at->slot].dir[counters[i].dir].packets += counters[i].count.packets;
-		out[at->slot].dir[counters[i].dir].bytes += counters[i].count.bytes;
+		out[at->slot][counters[i].dir].packets += counters[i].count.packets;
+		out[at->slot][counters[i].dir].bytes += counters[i].count.bytes;
 	}
 	return 0;
 }
 
-static json_t *list_counters(const struct ruleset *rs, const struct ctb_rule_counters *receive,
-			     const struct ctb_rule_counters *output)
+static json_t *list_counters(const struct ruleset *rs, const struct counters *c)
 {
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < rs->n_rules; i++) {
 		const struct rule *r = &rs->rules[i];
+		const struct ctb_rule_counters *in = &c->receive[r->slot];
 
 		json_array_append_new(
-			out, json_pack("{s:o,s:o,s:s,s:o,s:o}", "handle", number(r->handle), "rule",
-				       rule_text(r), "action", action_name(r->action), "receive",
-				       side(&receive[r->slot]), "output", side(&output[r->slot])));
+			out,
+			json_pack("{s:o,s:o,s:s,s:o,s:o,s:o,s:o}", "handle", number(r->handle),
+				  "rule", rule_text(r), "action", action_name(r->action), "receive",
+				  all_outcomes(in), "output", side(c->output[r->slot]), "xdp",
+				  side(in->count[CTB_OUT_XDP]), "tc", side(in->count[CTB_OUT_TC])));
 	}
 	return out;
 }
 
 json_t *report_stats(const struct daemon *d)
 {
-	_free_ struct ctb_rule_counters *receive = calloc(CTB_MAX_RULES, sizeof(*receive));
-	_free_ struct ctb_rule_counters *output = calloc(CTB_MAX_RULES, sizeof(*output));
+	_free_ struct counters *c = calloc(1, sizeof(*c));
+	struct ctb_fallback_counters fallbacks[CTB_FB_MAX] = {};
 	struct ctb_count reasons[CTB_R_MAX] = {};
 	json_t *root, *failsafe;
 	int err;
 
-	if (!receive || !output || datapath_read_rules(d->dp, receive) ||
-	    datapath_read_reasons(d->dp, reasons))
+	if (!c || datapath_read_rules(d->dp, c->receive) || datapath_read_reasons(d->dp, reasons) ||
+	    datapath_read_fallbacks(d->dp, fallbacks))
 		return NULL;
-	err = read_output(d->live.rs, output);
-	failsafe = json_pack("{s:o,s:o}", "receive", side(&receive[CTB_SLOT_FAILSAFE]), "output",
-			     side(&output[CTB_SLOT_FAILSAFE]));
-	root = json_pack("{s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
-			 list_counters(d->live.rs, receive, output), "failsafe", failsafe,
-			 "reasons", list_reasons(reasons));
+	err = read_output(d->live.rs, c->output);
+	failsafe = json_pack("{s:o,s:o}", "receive", all_outcomes(&c->receive[CTB_SLOT_FAILSAFE]),
+			     "output", side(c->output[CTB_SLOT_FAILSAFE]));
+	root = json_pack("{s:o,s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
+			 list_counters(d->live.rs, c), "failsafe", failsafe, "reasons",
+			 list_reasons(reasons), "fallbacks", list_fallbacks(fallbacks));
 	if (root && err)
 		json_object_set_new(root, "output_error", json_string(strerror(-err)));
 	return root;
@@ -269,15 +316,21 @@ json_t *report_sizes(const struct live *l)
 			 number(prefixes), "classes", classes);
 }
 
-static json_t *list_interfaces(const struct attachment *a, size_t n)
+static json_t *list_interfaces(const struct attachment *list, size_t n)
 {
 	json_t *out = json_array();
 
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(out, json_pack("{s:i,s:o,s:s,s:o,s:b}", "ifindex",
-						     a[i].ifindex, "name", text(a[i].name), "mode",
-						     attach_mode_name(a[i].mode), "why",
-						     text(a[i].why), "failed", (int)a[i].failed));
+	for (size_t i = 0; i < n; i++) {
+		const struct attachment *a = &list[i];
+
+		json_array_append_new(
+			out, json_pack("{s:i,s:o,s:s,s:o,s:b,s:s,s:o,s:b,s:o}", "ifindex",
+				       a->ifindex, "name", text(a->name), "mode",
+				       attach_mode_name(a->mode), "why", text(a->why), "failed",
+				       (int)a->failed, "forward", forward_path_name(a->forward),
+				       "forward_why", text(a->forward_why), "xdp_out",
+				       (int)a->xdp_out, "xdp_out_why", text(a->xdp_out_why)));
+	}
 	return out;
 }
 

@@ -9,8 +9,9 @@
 #include "state.skel.h"
 
 const char *const state_map_names[SM_MAX] = {
-	[SM_RULES] = "rules",	  [SM_REASONS] = "reasons", [SM_RULE_INFO] = "rule_info",
-	[SM_JOURNAL] = "journal", [SM_STATE] = "state",	    [SM_CLSACT] = "clsact",
+	[SM_RULES] = "rules",	      [SM_REASONS] = "reasons", [SM_FALLBACKS] = "fallbacks",
+	[SM_RULE_INFO] = "rule_info", [SM_JOURNAL] = "journal", [SM_STATE] = "state",
+	[SM_CLSACT] = "clsact",
 };
 
 /* Is this pinned map of the shape that this build would make? */
@@ -149,6 +150,12 @@ int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out)
 {
 	return read_counters(dp->map_fd[SM_REASONS], CTB_R_MAX, sizeof(*out) / sizeof(__u64),
+			     (__u64 *)out);
+}
+
+int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_counters *out)
+{
+	return read_counters(dp->map_fd[SM_FALLBACKS], CTB_FB_MAX, sizeof(*out) / sizeof(__u64),
 			     (__u64 *)out);
 }
 

@@ -21,6 +21,9 @@ static struct journal_lines journal;
 static __u64 journal_for;
 static struct strbuf last_script;
 static int sync_says;
+static struct forward_plan *told; /* the plan that the data plane was given last */
+static bool watching;
+static struct route_if *routes;
 
 static _printf_(1, 2) int note(const char *fmt, ...)
 {
@@ -42,19 +45,33 @@ static int note_error(const char *word, char **error)
 	return err;
 }
 
+static void hear(const struct forward_plan *plan)
+{
+	if (told)
+		forward_plan_free(told);
+	free(told);
+	told = calloc(1, sizeof(*told));
+	*told = (struct forward_plan){ .active = plan->active, .n_roles = plan->n_roles };
+	told->roles = calloc(plan->n_roles + 1, sizeof(*told->roles));
+	if (plan->n_roles)
+		memcpy(told->roles, plan->roles, plan->n_roles * sizeof(*told->roles));
+}
+
 int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
-		     char **error)
+		     const struct forward_plan *plan, char **error)
 {
 	(void)dp, (void)c, (void)host;
+	hear(plan);
 	return note_error("prepare", error);
 }
 
 int datapath_commit(struct datapath *dp, const struct host *host, const struct name_list *ifs,
-		    char **error)
+		    const struct forward_plan *plan, char **error)
 {
 	int err = note_error("commit", error);
 
 	(void)dp, (void)host, (void)ifs;
+	hear(plan);
 	generation += !err;
 	return err;
 }
@@ -66,17 +83,24 @@ void datapath_abort(struct datapath *dp)
 }
 
 int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
-			     const struct name_list *ifs, char **error)
+			     const struct name_list *ifs, const struct forward_plan *plan,
+			     char **error)
 {
 	int err = note_error("sync", error);
 
 	(void)dp, (void)host, (void)ifs;
+	hear(plan);
 	return err ? err : sync_says;
 }
 
 const struct attachment *datapath_attachments(const struct datapath *dp, size_t *n)
 {
-	static const struct attachment a = { .ifindex = 7, .name = "d0", .why = "because" };
+	static const struct attachment a = { .ifindex = 7,
+					     .name = "d0",
+					     .why = "because",
+					     .forward = FORWARD_TC,
+					     .forward_why = "no driver",
+					     .xdp_out = true };
 
 	(void)dp;
 	*n = 1;
@@ -96,6 +120,46 @@ const char *attach_mode_name(enum attach_mode m)
 	return "none";
 }
 
+const char *forward_path_name(enum forward_path p)
+{
+	return p == FORWARD_TC ? "tc" : "?";
+}
+
+int daemon_watch_routing(struct daemon *daemon, bool on)
+{
+	int err = on == watching ? 0 : note(on ? "watch" : "unwatch");
+
+	(void)daemon;
+	if (!err)
+		watching = on;
+	return err;
+}
+
+int routing_read(const struct host *host, struct routing *out)
+{
+	cr_expect(watching, "read what nobody watches");
+	*out = (struct routing){ .n_ifs = host->n_ifs };
+	if (host->n_ifs) {
+		out->ifs = calloc(host->n_ifs, sizeof(*out->ifs));
+		memcpy(out->ifs, routes, host->n_ifs * sizeof(*out->ifs));
+	}
+	return note("routing");
+}
+
+void routing_free(struct routing *r)
+{
+	free(r->ifs);
+}
+
+const struct route_if *routing_find(const struct routing *r, int ifindex)
+{
+	for (size_t i = 0; i < r->n_ifs; i++) {
+		if (r->ifs[i].ifindex == ifindex)
+			return &r->ifs[i];
+	}
+	return NULL;
+}
+
 __u32 datapath_generation(const struct datapath *dp)
 {
 	(void)dp;
@@ -106,7 +170,16 @@ int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out
 {
 	(void)dp;
 	for (__u32 i = 0; i < CTB_MAX_RULES; i++)
-		out[i].dir[CTB_DIR_ORIG].packets = 1000 + i;
+		out[i].count[CTB_OUT_KERNEL][CTB_DIR_ORIG].packets = 1000 + i;
+	for (int o = 0; o < CTB_OUTCOME_MAX; o++)
+		out[2].count[o][CTB_DIR_REPLY].bytes = 1U << (4 * o);
+	return 0;
+}
+
+int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_counters *out)
+{
+	(void)dp;
+	out[CTB_FB_TTL] = (struct ctb_fallback_counters){ .to_tc = { 3, 300 }, .kernel = { 4, 5 } };
 	return 0;
 }
 
@@ -302,6 +375,15 @@ static void expect_trace(const char *want)
 	cr_expect_str_eq(trace.s, want, "did:%s\nnot:%s", trace.s, want);
 }
 
+static void expect_host(const struct host *old, const char *want)
+{
+	_free_ char *error = NULL;
+
+	forget();
+	cr_expect_eq(apply_host(d, old, &error), 0, "%s", error);
+	expect_trace(want);
+}
+
 #define FILE_TEXT "set web { 80 }\nnotrack udp dport 1\nnotrack tcp dport @web daddr local\n"
 
 static void setup(void)
@@ -323,6 +405,9 @@ static void teardown(void)
 	host_free(&d->host);
 	free(d->rule_warnings);
 	free(d);
+	if (told)
+		forward_plan_free(told);
+	free(told);
 	strbuf_free(&trace);
 	strbuf_free(&last_script);
 	journal_lines_free(&journal);
@@ -431,17 +516,98 @@ Test(apply, a_first_start_that_fails_takes_its_table_away)
 	fail_at = NULL;
 }
 
-Test(apply, forward_is_refused_before_anything_is_done)
-{
-	_free_ char *error = refused("{\"cmd\":\"add\",\"text\":\"forward udp dport 5\"}");
+/* --- forward --- */
 
-	expect_trace(" abort ");
-	cr_expect_not_null(strstr(error, "forwarding path does not exist"), "%s", error);
-	configure(FILE_TEXT "forward udp\n  forward gre\n");
-	free(error);
-	error = refused("{\"cmd\":\"reload\"}");
-	cr_expect_not_null(strstr(error, "c.conf:4:1:"), "%s", error);
-	cr_expect_not_null(strstr(error, "c.conf:5:3:"), "%s", error);
+Test(apply, forward_rules_are_planned_and_watched_while_there_are_any)
+{
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}"));
+	cr_expect_not(told->active);
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"forward udp dport 5\"}"));
+	expect_trace(" watch routing prepare zero info nft commit sweep-both journal ");
+	cr_expect(told->active);
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack gre\"}"));
+	expect_trace(" routing prepare zero info nft commit sweep-both journal ");
+	cr_assert(done("{\"cmd\":\"reload\"}"));
+	expect_trace(" prepare nft commit info info info sweep-both unwatch reset ");
+	cr_expect_not(told->active);
+}
+
+Test(apply, forward_that_fails_is_not_watched)
+{
+	static const struct {
+		const char *at, *trace;
+	} rows[] = {
+		{ "watch", " watch abort " },
+		{ "routing", " watch routing abort unwatch " },
+		{ "prepare", " watch routing prepare abort unwatch " },
+		{ "commit", " watch routing prepare zero info nft commit nft info abort unwatch " },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_free_ char *error = NULL;
+
+		fail_at = rows[i].at;
+		error = refused("{\"cmd\":\"add\",\"text\":\"forward udp dport 5\"}");
+		expect_trace(rows[i].trace);
+		fail_at = NULL;
+	}
+	cr_expect_eq(d->live.rs->n_rules, 2);
+}
+
+/* What decides how this host forwards is nobody's but the kernel's: it is read at every event. */
+Test(apply, forward_follows_routing)
+{
+	struct host same = {};
+
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"forward udp dport 5\"}"));
+	apply_settle(d);
+	expect_host(&same, " routing sync ");
+	cr_expect(told->active);
+	sync_says = 1;
+	expect_host(&same, " routing sync routing prepare commit sweep-both ");
+	sync_says = 0;
+	cr_assert(done("{\"cmd\":\"delete\",\"handle\":3}"));
+	expect_host(&same, " ");
+}
+
+Test(apply, forward_can_do_without_xdp)
+{
+	struct host_if dev[] = { { .ifindex = 5,
+				   .name = "d0",
+				   .flags = IFF_UP,
+				   .type = 1,
+				   .mac = { 2, 1 },
+				   .mtu = 1500 },
+				 { .ifindex = 6,
+				   .name = "d1",
+				   .flags = IFF_UP,
+				   .type = 1,
+				   .mac = { 2, 2 },
+				   .mtu = 1500 } };
+	struct route_if facts[] = { { .ifindex = 5,
+				      .forwarding4 = true,
+				      .xdp_known = true,
+				      .xdp_redirect = true,
+				      .xdp_out = true },
+				    { .ifindex = 6,
+				      .forwarding4 = true,
+				      .xdp_known = true,
+				      .xdp_redirect = true,
+				      .xdp_out = true } };
+
+	d->host.ifs = dev;
+	d->host.n_ifs = 2;
+	routes = facts;
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"forward udp dport 5\"}"));
+	cr_assert_eq(told->n_roles, 2);
+	cr_expect(told->roles[0].xdp, "%s", told->roles[0].why_in);
+	d->opt.no_xdp = true;
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"forward udp dport 6\"}"));
+	cr_assert_eq(told->n_roles, 2);
+	cr_expect_not(told->roles[0].xdp);
+	cr_expect(told->roles[0].in);
+	d->host.ifs = NULL;
+	d->host.n_ifs = 0;
 }
 
 /* --- requests --- */
@@ -551,7 +717,9 @@ Test(apply, a_broken_file_is_not_loaded)
 Test(apply, counters_find_their_rules)
 {
 	json_t *v = ask("{\"cmd\":\"stats\"}"), *rules = json_object_get(v, "rules"), *second;
-	json_int_t in, out, failsafe;
+	json_t *fallbacks;
+	const char *name;
+	json_int_t in, out, failsafe, all, xdp, tc;
 
 	cr_assert_eq(json_array_size(rules), 2);
 	second = json_array_get(rules, 1);
@@ -559,19 +727,37 @@ Test(apply, counters_find_their_rules)
 				 "packets", &in, "output", "reply", "packets", &out),
 		     0);
 	cr_expect_eq(in, 1000 + d->live.rs->rules[1].slot);
+	cr_assert_eq(d->live.rs->rules[1].slot, 2);
+	cr_assert_eq(json_unpack(second, "{s:{s:{s:I}},s:{s:{s:I}},s:{s:{s:I}}}", "receive",
+				 "reply", "bytes", &all, "xdp", "reply", "bytes", &xdp, "tc",
+				 "reply", "bytes", &tc),
+		     0);
+	cr_expect_eq(all, 0x111);
+	cr_expect_eq(xdp, 0x10);
+	cr_expect_eq(tc, 0x100);
 	cr_expect_eq(out, 44);
 	cr_assert_eq(json_unpack(v, "{s:{s:{s:{s:I}}}}", "failsafe", "output", "original",
 				 "packets", &failsafe),
 		     0);
 	cr_expect_eq(failsafe, 22);
 	cr_expect_eq(json_array_size(json_object_get(v, "reasons")), CTB_R_MAX);
+	fallbacks = json_object_get(v, "fallbacks");
+	cr_assert_eq(json_array_size(fallbacks), CTB_FB_MAX);
+	cr_assert_eq(json_unpack(json_array_get(fallbacks, CTB_FB_TTL),
+				 "{s:s,s:{s:I,s:I},s:{s:I,s:I}}", "name", &name, "to_tc", "packets",
+				 &in, "bytes", &out, "kernel", "packets", &xdp, "bytes", &tc),
+		     0);
+	cr_expect_str_eq(name, "ttl");
+	cr_expect(in == 3 && out == 300 && xdp == 4 && tc == 5);
 	json_decref(v);
 }
 
 Test(apply, status_warns)
 {
+	const char *path, *why, *out_why;
 	json_t *v, *warnings;
 	_free_ char *all = NULL;
+	int out;
 
 	d->restored = 2;
 	d->swept.nat = 4;
@@ -582,19 +768,18 @@ Test(apply, status_warns)
 	cr_expect_not_null(strstr(all, "flush ruleset"));
 	cr_expect_not_null(strstr(all, "95 % full"));
 	cr_expect_not_null(strstr(all, "4 flows with NAT"));
+	cr_assert_eq(json_unpack(json_array_get(json_object_get(v, "interfaces"), 0),
+				 "{s:s,s:s,s:b,s:s}", "forward", &path, "forward_why", &why,
+				 "xdp_out", &out, "xdp_out_why", &out_why),
+		     0);
+	cr_expect_str_eq(path, "tc");
+	cr_expect_str_eq(why, "no driver");
+	cr_expect(out);
+	cr_expect_str_eq(out_why, "");
 	json_decref(v);
 }
 
 /* --- the host --- */
-
-static void expect_host(const struct host *old, const char *want)
-{
-	_free_ char *error = NULL;
-
-	forget();
-	cr_expect_eq(apply_host(d, old, &error), 0, "%s", error);
-	expect_trace(want);
-}
 
 Test(apply, local_addresses)
 {
