@@ -203,6 +203,8 @@ static __always_inline int query6(void *data, void *data_end, __u32 l3, const st
 		r = check_addr6(be64_at(&ip6->saddr), be64_at((void *)&ip6->saddr + 8));
 	if (r >= 0)
 		return r;
+	if (in->flags & CTB_ND_NO_FORWARD6)
+		return CTB_FB_NOT_FORWARDING;
 	if (ip6->hop_limit <= 1)
 		return CTB_FB_TTL;
 	if (p->quoted && in->flags & CTB_ND_ERRORS6_UP)

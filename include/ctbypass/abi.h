@@ -319,6 +319,11 @@ _Static_assert(sizeof(struct ctb_netdev) == 16, "map layout");
 				  */
 #define CTB_ND_ERRORS6_UP 0x0400 /* likewise IPv6 */
 #define CTB_ND_HASH4_L4	  0x0800 /* net.ipv4.fib_multipath_hash_policy is not 0 */
+/*
+ * IPv6 packets that come in here are not forwarded: net.ipv6.conf.all.forwarding is 0, which
+ * ip6_forward() goes by, while bpf_fib_lookup() looks at the device's own.
+ */
+#define CTB_ND_NO_FORWARD6 0x1000
 
 /* Devices that XDP frames can leave by, at most; more are served by tc. */
 #define CTB_EGRESS_MAX 4096
