@@ -11,13 +11,31 @@
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
+static int by_ifindex(const void *pa, const void *pb)
+{
+	int a = ((const struct hook *)pa)->pub.ifindex, b = ((const struct hook *)pb)->pub.ifindex;
+
+	return a < b ? -1 : a > b;
+}
+
+static void sort_hooks(struct datapath *dp)
+{
+	if (dp->n_hooks)
+		qsort(dp->hooks, dp->n_hooks, sizeof(*dp->hooks), by_ifindex);
+	dp->n_sorted = dp->n_hooks;
+}
+
 struct hook *find_hook(struct datapath *dp, int ifindex)
 {
-	for (size_t i = 0; i < dp->n_hooks; i++) {
+	struct hook key = { .pub.ifindex = ifindex }, *found = NULL;
+
+	if (dp->n_sorted)
+		found = bsearch(&key, dp->hooks, dp->n_sorted, sizeof(key), by_ifindex);
+	for (size_t i = dp->n_sorted; !found && i < dp->n_hooks; i++) {
 		if (dp->hooks[i].pub.ifindex == ifindex)
-			return &dp->hooks[i];
+			found = &dp->hooks[i];
 	}
-	return NULL;
+	return found;
 }
 
 struct hook *new_hook(struct datapath *dp, int ifindex)
@@ -281,6 +299,7 @@ static void drop_hook(struct datapath *dp, size_t i)
 	xdp_detach(dp, &dp->hooks[i]);
 	tc_detach(dp, &dp->hooks[i]);
 	dp->hooks[i] = dp->hooks[--dp->n_hooks];
+	dp->n_sorted = 0;
 }
 
 /* Nothing that could make a driver think again about XDP? */
@@ -324,12 +343,14 @@ static int refresh_hooks(struct datapath *dp, const struct host *host,
 		}
 		i++;
 	}
+	sort_hooks(dp);
 	for (size_t i = 0; i < host->n_ifs; i++) {
-		const struct host_if *dev = &host->ifs[i];
+		int ifindex = host->ifs[i].ifindex;
 
-		if (!find_hook(dp, dev->ifindex) && !new_hook(dp, dev->ifindex))
+		if (!find_hook(dp, ifindex) && !new_hook(dp, ifindex))
 			return -ENOMEM;
 	}
+	sort_hooks(dp);
 	for (size_t i = 0; i < dp->n_hooks; i++) {
 		int ifindex = dp->hooks[i].pub.ifindex;
 

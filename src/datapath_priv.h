@@ -65,6 +65,7 @@ struct datapath {
 	struct generation running, prepared; /* tc is NULL: there is none */
 	struct hook *hooks;
 	size_t n_hooks, cap_hooks;
+	size_t n_sorted; /* of them, from the first on: by ifindex */
 	struct attachment *shown; /* copy handed out by datapath_attachments() */
 	size_t n_shown, cap_shown;
 };

@@ -82,7 +82,7 @@ static void attach(struct datapath *dp, struct hook *h)
 	if (fd < 0) {
 		attach_xdp_why(h->pub.ifindex, prog_fd, fd, h->xdp_why, sizeof(h->xdp_why));
 		h->xdp_refused = true;
-		log_info("%s: no XDP, tc forwards: %s", h->pub.name, h->xdp_why);
+		log_info("%s: tc forwards: %s", h->pub.name, h->xdp_why);
 		return;
 	}
 	err = pins_put(dp->pindir, PIN_LINKS, link_name(name, sizeof(name), h->pub.ifindex), fd);
