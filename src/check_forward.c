@@ -7,7 +7,9 @@
 #include "forward_plan.h"
 #include "missed_rules.h"
 
-#define RULES_SHOWN 20 /* of each chain, unless all are wanted */
+/* Unless all are wanted. */
+#define CHAINS_SHOWN 40
+#define RULES_SHOWN  20 /* of each chain */
 
 /* --- JSON --- */
 
@@ -254,6 +256,11 @@ static void print_missed(const json_t *chains, bool all)
 		const json_t *rules = json_object_get(c, "rules");
 		size_t size = json_array_size(rules);
 
+		if (!all && i == CHAINS_SHOWN && json_array_size(chains) > CHAINS_SHOWN + 1) {
+			printf("    ... and %zu more chains; -v lists all\n",
+			       json_array_size(chains) - CHAINS_SHOWN);
+			break;
+		}
 		printf("    chain %s\n", str(c, "chain"));
 		json_array_foreach (rules, n, r) {
 			if (!all && n == RULES_SHOWN && size > RULES_SHOWN + 1) {
