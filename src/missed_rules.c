@@ -129,7 +129,7 @@ static void parse_header(struct chain *c, char *s)
 	s[strcspn(s, ";")] = '\0';
 	priority = strstr(s, " priority ");
 	if (priority)
-		c->priority = atoi(priority + sizeof(" priority ") - 1);
+		c->priority = (int)strtol(priority + sizeof(" priority ") - 1, NULL, 10);
 	for (size_t i = 0; hook && i < ARRAY_SIZE(stages); i++) {
 		size_t len = strlen(stages[i]);
 
@@ -165,13 +165,16 @@ static bool forwarding_family(const char *family)
 /* table FAMILY NAME { ... }: *s is behind the first line, whose words are in head. */
 static int parse_table(struct listing *l, char *head, char **s)
 {
-	struct chain c = { .family = next_word(&head), .table = next_word(&head) };
+	struct chain c = { .stage = NO_STAGE };
 	size_t first = l->n_chains;
-	bool skip = !c.table || !forwarding_family(c.family) ||
-		    (!strcmp(c.family, "inet") && !strcmp(c.table, NFT_TABLE));
 	char *line;
+	bool skip;
 	int err = 0;
 
+	c.family = next_word(&head);
+	c.table = next_word(&head);
+	skip = !c.table || !forwarding_family(c.family) ||
+	       (!strcmp(c.family, "inet") && !strcmp(c.table, NFT_TABLE));
 	while (!err && (line = strsep(s, "\n")) && strcmp(line, "}")) {
 		if (!strncmp(line, "\tflags ", 7) && strstr(line, "dormant"))
 			skip = true;
@@ -179,7 +182,8 @@ static int parse_table(struct listing *l, char *head, char **s)
 			continue;
 		line += 7;
 		c.name = next_word(&line);
-		c.stage = NO_STAGE;
+		if (!c.name)
+			continue;
 		err = parse_chain(l, c, s);
 	}
 	if (skip)

@@ -72,6 +72,9 @@ Test(missed_rules, nothing)
 {
 	expect("", "");
 	expect("table inet t { # handle 1\n}\n", "");
+	/* Not as nft would say it. */
+	expect("table \n\tchain \n\t}\n}\n", "");
+	expect("table inet t {\n\tchain \n\t\tdrop # handle 2\n\t}\n}\n", "");
 }
 
 /* In the order that a packet meets them, and only what it meets. */
