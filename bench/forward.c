@@ -1,0 +1,742 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What forwarding a packet costs: `forward` rules in XDP and in tc, against the bare minimum, the
+ * kernel's own forwarding, and tracked forwarding; and what the XDP program costs packets that it
+ * lets pass. 64-byte UDP packets from the in-kernel generator, all on one CPU, through test beds of
+ * their own (lib/bed.h); figures include generator and sink. Contenders take turns in every round;
+ * ratios are medians of each round's own ratio, so that a machine that is busy now and then shifts
+ * both sides. Limits are printed, the exit status only says whether everything could be measured.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <linux/bpf.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "bare.skel.h"
+#include "bed.h"
+#include "ctbypass/abi.h"
+
+#define ROUNDS_MAX 64
+#define PRIME	   2048 /* packets in front of every measurement */
+#define FLOWS_64K  65536
+#define FLOWS_1M   1048576
+#define RULE_HIT   "forward daddr " BED_DEST_NET "\n"
+#define RULES_MANY 1000
+
+enum bed_id {
+	BARE_XDP,
+	FORWARD,
+	FORWARD_PORT,
+	FORWARD_MANY,
+	KERNEL,
+	NOTRACK,
+	TRACKED_1,
+	TRACKED_64K,
+	TRACKED_1M,
+	TRACKED_NEW,
+	EMPTY_XDP,
+	MISS_TC,
+	MISS_XDP,
+	UP_BARE_TC,
+	UP_FORWARD,
+	UP_KERNEL,
+	UP_TRACKED,
+	BED_MAX,
+};
+
+static char many_rules[RULES_MANY * 64];
+
+static const struct bed_spec specs[BED_MAX] = {
+	[BARE_XDP] = { FEED_WIRE, PATH_BARE_XDP, false, NULL },
+	[FORWARD] = { FEED_WIRE, PATH_CTBYPASS, true, RULE_HIT },
+	[FORWARD_PORT] = { FEED_WIRE, PATH_CTBYPASS, true, "forward udp dport 9000\n" },
+	[FORWARD_MANY] = { FEED_WIRE, PATH_CTBYPASS, true, many_rules },
+	[KERNEL] = { FEED_WIRE, PATH_KERNEL, false, NULL },
+	[NOTRACK] = { FEED_WIRE, PATH_CTBYPASS, true, "notrack udp dport 9000\n" },
+	[TRACKED_1] = { FEED_WIRE, PATH_KERNEL, true, NULL },
+	[TRACKED_64K] = { FEED_WIRE, PATH_KERNEL, true, NULL },
+	[TRACKED_1M] = { FEED_WIRE, PATH_KERNEL, true, NULL },
+	[TRACKED_NEW] = { FEED_WIRE, PATH_KERNEL, true, NULL },
+	[EMPTY_XDP] = { FEED_WIRE, PATH_EMPTY_XDP, false, NULL },
+	[MISS_TC] = { FEED_WIRE, PATH_CTBYPASS_TC, false, "forward daddr 192.0.2.0/24\n" },
+	[MISS_XDP] = { FEED_WIRE, PATH_CTBYPASS, false, "forward daddr 192.0.2.0/24\n" },
+	[UP_BARE_TC] = { FEED_STACK, PATH_BARE_TC, false, NULL },
+	[UP_FORWARD] = { FEED_STACK, PATH_CTBYPASS_TC, true, RULE_HIT },
+	[UP_KERNEL] = { FEED_STACK, PATH_KERNEL, false, NULL },
+	[UP_TRACKED] = { FEED_STACK, PATH_KERNEL, true, NULL },
+};
+
+/* A way of forwarding under one kind of traffic: a line of the table. */
+struct contender {
+	const char *name;
+	enum bed_id bed;
+	__u64 flows;
+	double ns[ROUNDS_MAX];
+};
+
+enum {
+	C_BARE_1,
+	C_BARE_64K,
+	C_BARE_1M,
+	C_FORWARD_1,
+	C_FORWARD_64K,
+	C_FORWARD_1M,
+	C_FORWARD_NEW,
+	C_PORT_64K,
+	C_MANY_64K,
+	C_KERNEL_64K,
+	C_NOTRACK_64K,
+	C_TRACKED_1,
+	C_TRACKED_64K,
+	C_TRACKED_1M,
+	C_TRACKED_NEW,
+	C_EMPTY_64K,
+	C_MISS_TC,
+	C_MISS_XDP,
+	C_UP_BARE,
+	C_UP_FORWARD,
+	C_UP_KERNEL,
+	C_UP_TRACKED,
+	C_MAX,
+};
+
+static struct contender contenders[C_MAX] = {
+	[C_BARE_1] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = 1 },
+	[C_BARE_64K] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = FLOWS_64K },
+	[C_BARE_1M] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = FLOWS_1M },
+	[C_FORWARD_1] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = 1 },
+	[C_FORWARD_64K] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_64K },
+	[C_FORWARD_1M] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_1M },
+	[C_FORWARD_NEW] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_NEW },
+	[C_PORT_64K] = { .name = "  by port", .bed = FORWARD_PORT, .flows = FLOWS_64K },
+	[C_MANY_64K] = { .name = "  behind 999 other rules",
+			 .bed = FORWARD_MANY,
+			 .flows = FLOWS_64K },
+	[C_KERNEL_64K] = { .name = "kernel, no conntrack", .bed = KERNEL, .flows = FLOWS_64K },
+	[C_NOTRACK_64K] = { .name = "ctbypass notrack", .bed = NOTRACK, .flows = FLOWS_64K },
+	[C_TRACKED_1] = { .name = "kernel, tracked", .bed = TRACKED_1, .flows = 1 },
+	[C_TRACKED_64K] = { .name = "kernel, tracked", .bed = TRACKED_64K, .flows = FLOWS_64K },
+	[C_TRACKED_1M] = { .name = "kernel, tracked", .bed = TRACKED_1M, .flows = FLOWS_1M },
+	[C_TRACKED_NEW] = { .name = "kernel, tracked", .bed = TRACKED_NEW, .flows = FLOWS_NEW },
+	[C_EMPTY_64K] = { .name = "kernel, empty XDP program",
+			  .bed = EMPTY_XDP,
+			  .flows = FLOWS_64K },
+	[C_MISS_TC] = { .name = "kernel, no rule fits, tc only",
+			.bed = MISS_TC,
+			.flows = FLOWS_64K },
+	[C_MISS_XDP] = { .name = "kernel, no rule fits, XDP + tc",
+			 .bed = MISS_XDP,
+			 .flows = FLOWS_64K },
+	[C_UP_BARE] = { .name = "bare tc redirect", .bed = UP_BARE_TC, .flows = FLOWS_64K },
+	[C_UP_FORWARD] = { .name = "ctbypass forward, tc", .bed = UP_FORWARD, .flows = FLOWS_64K },
+	[C_UP_KERNEL] = { .name = "kernel, no conntrack", .bed = UP_KERNEL, .flows = FLOWS_64K },
+	[C_UP_TRACKED] = { .name = "kernel, tracked", .bed = UP_TRACKED, .flows = FLOWS_64K },
+};
+
+/* What the project asks for: a against b. */
+static const struct limit {
+	const char *text;
+	int a, b;
+	enum {
+		AT_MOST,
+		AT_LEAST,
+		NS_AT_MOST
+	} kind; /* a / b, a / b, a - b */
+	double value;
+} limits[] = {
+	{ "XDP forward against bare XDP, 1 flow", C_FORWARD_1, C_BARE_1, AT_MOST, 1.15 },
+	{ "XDP forward against bare XDP, 64 k flows", C_FORWARD_64K, C_BARE_64K, AT_MOST, 1.15 },
+	{ "XDP forward cheaper than kernel", C_KERNEL_64K, C_FORWARD_64K, AT_LEAST, 2.8 },
+	{ "XDP forward cheaper than tracked, 64 k flows", C_TRACKED_64K, C_FORWARD_64K, AT_LEAST,
+	  3.5 },
+	{ "XDP forward cheaper than tracked, 1 M flows", C_TRACKED_1M, C_FORWARD_1M, AT_LEAST, 6 },
+	{ "tc forward cheaper than kernel (stack)", C_UP_KERNEL, C_UP_FORWARD, AT_LEAST, 1.35 },
+	{ "XDP's cost to a packet that it passes, ns", C_MISS_XDP, C_MISS_TC, NS_AT_MOST, 20 },
+};
+
+/* Single programs, one packet after the other. */
+enum {
+	P_EMPTY,
+	P_BARE,
+	P_FORWARD,
+	P_PORT,
+	P_MANY,
+	P_MISS,
+	P_MAX,
+};
+
+static struct program {
+	const char *name;
+	enum bed_id bed;
+	unsigned int result;
+	int fd;
+	double ns[2][ROUNDS_MAX]; /* 1 flow, 64 k flows */
+} programs[P_MAX] = {
+	[P_EMPTY] = { .name = "empty program", .bed = EMPTY_XDP, .result = XDP_PASS },
+	[P_BARE] = { .name = "bare XDP redirect", .bed = BARE_XDP, .result = XDP_REDIRECT },
+	[P_FORWARD] = { .name = "ctbypass forward", .bed = FORWARD, .result = XDP_REDIRECT },
+	[P_PORT] = { .name = "  by port", .bed = FORWARD_PORT, .result = XDP_REDIRECT },
+	[P_MANY] = { .name = "  behind 999 other rules",
+		     .bed = FORWARD_MANY,
+		     .result = XDP_REDIRECT },
+	[P_MISS] = { .name = "ctbypass, no rule fits", .bed = MISS_XDP, .result = XDP_PASS },
+};
+
+static struct options {
+	bool quick, json, leave_sysctls;
+	const char *ctbypass, *only;
+	int rounds, program_rounds;
+	unsigned int packets, repeat;
+} opt = { .rounds = 15, .program_rounds = 31, .packets = 200000, .repeat = 100000 };
+
+static struct bed beds[BED_MAX];
+static const char *skipped[BED_MAX]; /* why; NULL: it is not */
+
+static void log_step(const char *what)
+{
+	if (!opt.json)
+		fprintf(stderr, "%s ...\n", what);
+}
+
+/* Odd, and different each time: the order of the flows. */
+static __u64 next_stride(void)
+{
+	static __u64 state = 1;
+
+	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return state >> 33 | 1;
+}
+
+/*
+ * Rules of four shapes that no packet of ours fits, and the one that it does at the end. Ports
+ * from 40000 on are nobody's here, in either direction.
+ */
+static void make_many_rules(void)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < RULES_MANY - 1; i++) {
+		size_t room = sizeof(many_rules) - at;
+		char *to = many_rules + at;
+		int a = i / 256, o = i % 256, n = 0;
+
+		switch (i % 4) {
+		case 0:
+			n = snprintf(to, room, "notrack { tcp, udp } dport %d\n", 40000 + i);
+			break;
+		case 1:
+			n = snprintf(to, room, "forward udp dport %d daddr 172.%d.%d.0/24\n",
+				     42000 + i, 20 + a, o);
+			break;
+		case 2:
+			n = snprintf(to, room, "forward saddr 172.%d.%d.0/24\n", 16 + a, o);
+			break;
+		default:
+			n = snprintf(to, room, "notrack tcp sport %d saddr 198.%d.%d.0/24\n",
+				     44000 + i, 18 + a, o);
+		}
+		at += (size_t)n;
+	}
+	snprintf(many_rules + at, sizeof(many_rules) - at, RULE_HIT);
+}
+
+/* --- beds: building, warming, checking --- */
+
+/* By its first contender. */
+static const char *bed_name(enum bed_id id)
+{
+	static char name[96];
+
+	for (int i = 0; i < C_MAX; i++) {
+		const struct contender *c = &contenders[i];
+
+		if (c->bed != id)
+			continue;
+		snprintf(name, sizeof(name), "%s (%s)", c->name + strspn(c->name, " "),
+			 specs[id].feed == FEED_WIRE ? "wire" : "stack");
+		return name;
+	}
+	return "?";
+}
+
+static void check_lost(const struct contender *c, __u64 lost, __u64 sent)
+{
+	if (lost <= sent / LOST_MAX)
+		return;
+	if (specs[c->bed].rules)
+		bed_explain(&beds[c->bed], opt.ctbypass);
+	die("%s: %llu of %llu packets did not arrive as they should", bed_name(c->bed), lost, sent);
+}
+
+static void expect_entries(enum bed_id id, unsigned long want)
+{
+	unsigned long got = bed_conntrack(&beds[id]);
+
+	if (got != want)
+		die("%s: %lu conntrack entries, expected %lu", bed_name(id), got, want);
+}
+
+/* The first packet alone, so that it is no burst of one new tuple; then, for tables, every flow. */
+static void warm_up(struct contender *c)
+{
+	struct bed *b = &beds[c->bed];
+	__u64 n = specs[c->bed].tracked && c->flows != FLOWS_NEW ? c->flows : 1, lost;
+
+	bed_flows(b, c->flows, 1);
+	bed_rewind(b);
+	bed_verify(b, true);
+	bed_run(b, 1, &lost);
+	check_lost(c, lost, 1);
+	bed_run(b, n + 1000, &lost);
+	check_lost(c, lost, n + 1000);
+	bed_verify(b, false);
+}
+
+/* -o TEXT: only beds of contenders with that name. */
+static bool wanted(enum bed_id id)
+{
+	for (int i = 0; i < C_MAX; i++) {
+		if (contenders[i].bed == id && strstr(contenders[i].name, opt.only))
+			return true;
+	}
+	return false;
+}
+
+static void make_beds(void)
+{
+	static const unsigned long room = FLOWS_1M + 65536;
+
+	for (int i = 0; i < BED_MAX; i++) {
+		if (opt.only && !wanted((enum bed_id)i))
+			skipped[i] = "not asked for";
+	}
+	if (opt.leave_sysctls)
+		skipped[TRACKED_1M] = "nf_conntrack_max is to be left alone";
+	else if (!skipped[TRACKED_1M])
+		conntrack_make_room(room, &skipped[TRACKED_1M]);
+	for (int i = 0; i < BED_MAX; i++) {
+		if (!skipped[i])
+			bed_make(&beds[i], &specs[i], opt.ctbypass);
+	}
+}
+
+static double measure(struct contender *c)
+{
+	struct bed *b = &beds[c->bed];
+	__u64 lost;
+	double ns;
+
+	bed_flows(b, c->flows, next_stride());
+	if (c->bed == TRACKED_NEW)
+		bed_conntrack_flush(b);
+	bed_run(b, PRIME, &lost);
+	check_lost(c, lost, PRIME);
+	ns = bed_run(b, opt.packets, &lost);
+	check_lost(c, lost, opt.packets);
+	if (c->bed == TRACKED_NEW)
+		expect_entries(TRACKED_NEW, opt.packets + PRIME);
+	return ns;
+}
+
+/* Most of what was sent must have gone this way. */
+static void expect_outcome(enum bed_id id, unsigned int outcome)
+{
+	__u64 got, sent = beds[id].sent;
+
+	if (skipped[id])
+		return;
+	got = bed_outcome(&beds[id], outcome);
+	if (got <= sent && got >= sent - sent / LOST_MAX - 8)
+		return;
+	bed_explain(&beds[id], opt.ctbypass);
+	die("%s: %llu of %llu packets counted as %s", bed_name(id), got, sent,
+	    outcome == CTB_OUT_XDP  ? "forwarded in XDP"
+	    : outcome == CTB_OUT_TC ? "forwarded in tc"
+				    : "judged by a rule");
+}
+
+/* Found out before everything is measured for nothing, and again behind it. */
+static void check_outcomes(void)
+{
+	expect_outcome(FORWARD, CTB_OUT_XDP);
+	expect_outcome(FORWARD_PORT, CTB_OUT_XDP);
+	expect_outcome(FORWARD_MANY, CTB_OUT_XDP);
+	expect_outcome(UP_FORWARD, CTB_OUT_TC);
+	expect_outcome(NOTRACK, CTB_OUT_KERNEL);
+}
+
+static void check_beds(void)
+{
+	static const struct {
+		enum bed_id bed;
+		unsigned long entries;
+	} tracked[] = { { TRACKED_1, 1 },
+			{ TRACKED_64K, FLOWS_64K },
+			{ TRACKED_1M, FLOWS_1M },
+			{ UP_TRACKED, FLOWS_64K } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tracked); i++) {
+		if (!skipped[tracked[i].bed])
+			expect_entries(tracked[i].bed, tracked[i].entries);
+	}
+	for (int i = 0; i < BED_MAX; i++) {
+		if (!skipped[i] && specs[i].path != PATH_KERNEL)
+			expect_entries((enum bed_id)i, 0);
+	}
+	check_outcomes();
+}
+
+/* --- measuring --- */
+
+/*
+ * Among some short runs there is one that nothing else interrupts: of that, CPU time has to see
+ * all, or this kernel does not tell it.
+ */
+static void judge_clock(void)
+{
+	struct bed *b = beds;
+	double best = 0;
+	__u64 lost;
+
+	while (b < beds + BED_MAX - 1 && skipped[b - beds])
+		b++;
+	bed_flows(b, 1, 1);
+	for (int i = 0; i < 20; i++) {
+		double cpu = bed_run(b, 10000, &lost), share = cpu / b->plain_ns;
+
+		if (!lost && share > best)
+			best = share;
+	}
+	clock_judge(best);
+}
+
+static void run_contenders(void)
+{
+	for (int r = 0; r < opt.rounds; r++) {
+		for (int k = 0; k < C_MAX; k++) {
+			/* Another order each round: who runs in front leaves the caches as they
+			 * are. */
+			struct contender *c = &contenders[(k + r * 5) % C_MAX];
+
+			if (!skipped[c->bed])
+				c->ns[r] = measure(c);
+		}
+	}
+}
+
+static void run_programs(void)
+{
+	static const __u64 flows[2] = { 1, FLOWS_64K };
+
+	for (int i = 0; i < P_MAX; i++) {
+		if (skipped[programs[i].bed])
+			return;
+		programs[i].fd = bed_xdp_program(&beds[programs[i].bed]);
+	}
+	for (int r = 0; r < opt.program_rounds; r++) {
+		for (int k = 0; k < 2 * P_MAX; k++) {
+			struct program *p = &programs[(k / 2 + r) % P_MAX];
+			struct bed *b = &beds[p->bed];
+			unsigned int result;
+
+			bed_flows(b, flows[k % 2], next_stride());
+			p->ns[k % 2][r] = bed_program_run(b, p->fd, opt.repeat, &result);
+			if (result != p->result)
+				die("program run: %s returned %u, expected %u", p->name, result,
+				    p->result);
+		}
+	}
+}
+
+/* --- output --- */
+
+static double of_rounds(const double *ns, int rounds, double q)
+{
+	double v[ROUNDS_MAX];
+
+	memcpy(v, ns, sizeof(*v) * (size_t)rounds);
+	return quantile(v, (size_t)rounds, q);
+}
+
+/* The quantile of a limit's figure over the rounds. */
+static double figure(const struct limit *l, double q)
+{
+	const double *a = contenders[l->a].ns, *b = contenders[l->b].ns;
+	double v[ROUNDS_MAX];
+
+	for (int r = 0; r < opt.rounds; r++)
+		v[r] = l->kind == NS_AT_MOST ? a[r] - b[r] : a[r] / b[r];
+	return quantile(v, (size_t)opt.rounds, q);
+}
+
+static bool met(const struct limit *l)
+{
+	double v = figure(l, 0.5);
+
+	return l->kind == AT_LEAST ? v >= l->value : v <= l->value;
+}
+
+static bool limit_skipped(const struct limit *l)
+{
+	return skipped[contenders[l->a].bed] || skipped[contenders[l->b].bed];
+}
+
+static const char *flows_name(__u64 flows)
+{
+	switch (flows) {
+	case 1:
+		return "1";
+	case FLOWS_64K:
+		return "64 k";
+	case FLOWS_1M:
+		return "1 M";
+	}
+	return "new";
+}
+
+static void print_facts(const json_t *facts)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)facts, key, value) {
+		if (json_is_integer(value))
+			printf("# %s: %lld\n", key, (long long)json_integer_value(value));
+		else if (json_is_string(value))
+			printf("# %s: %s\n", key, json_string_value(value));
+	}
+	printf("# nf_conntrack_checksum=0; median of %d rounds of %u packets, 64 bytes, UDP\n",
+	       opt.rounds, opt.packets);
+}
+
+static void print_contenders(void)
+{
+	static const char *const feeds[] = { "wire: client's veth -> router -> server's veth",
+					     "stack: router's stack -> egress" };
+	int feed = -1;
+
+	for (int i = 0; i < C_MAX; i++) {
+		const struct contender *c = &contenders[i];
+
+		if ((int)specs[c->bed].feed != feed) {
+			feed = (int)specs[c->bed].feed;
+			printf("\n%-48s %6s %8s %10s %10s\n", feeds[feed], "flows", "ns",
+			       "quartile 1", "quartile 3");
+		}
+		printf("%-48s %6s ", c->name, flows_name(c->flows));
+		if (skipped[c->bed])
+			printf("%8s %s\n", "-", skipped[c->bed]);
+		else
+			printf("%8.0f %10.0f %10.0f\n", of_rounds(c->ns, opt.rounds, 0.5),
+			       of_rounds(c->ns, opt.rounds, 0.25),
+			       of_rounds(c->ns, opt.rounds, 0.75));
+	}
+}
+
+static void print_limits(void)
+{
+	printf("\n%-48s %6s %8s %10s %10s\n", "limits", "limit", "is", "quartile 1", "quartile 3");
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		const struct limit *l = &limits[i];
+
+		printf("%-48s %s%5.2f ", l->text, l->kind == AT_LEAST ? ">" : "<", l->value);
+		if (limit_skipped(l))
+			printf("%8s %s\n", "-", "not measured");
+		else
+			printf("%8.2f %10.2f %10.2f %s\n", figure(l, 0.5), figure(l, 0.25),
+			       figure(l, 0.75), met(l) ? "ok" : "MISSED");
+	}
+}
+
+static void print_programs(void)
+{
+	double empty[2], bare[2];
+
+	if (!programs[P_MAX - 1].fd)
+		return;
+	for (int f = 0; f < 2; f++) {
+		empty[f] = of_rounds(programs[P_EMPTY].ns[f], opt.program_rounds, 0.5);
+		bare[f] = of_rounds(programs[P_BARE].ns[f], opt.program_rounds, 0.5);
+	}
+	printf("\n%-34s %13s %8s %13s %8s\n", "XDP program alone, ns beyond empty", "1 flow",
+	       "- bare", "64 k flows", "- bare");
+	for (int i = 0; i < P_MAX; i++) {
+		printf("%-34s", programs[i].name);
+		for (int f = 0; f < 2; f++) {
+			double ns = of_rounds(programs[i].ns[f], opt.program_rounds, 0.5);
+
+			printf(" %13.1f %8.1f", ns - empty[f], ns - bare[f]);
+		}
+		printf("\n");
+	}
+}
+
+static json_t *rounds_json(const double *ns, int rounds)
+{
+	json_t *a = json_array(), *o;
+
+	for (int r = 0; r < rounds; r++)
+		json_array_append_new(a, json_real(ns[r]));
+	o = json_pack("{s:f,s:f,s:f,s:o}", "median", of_rounds(ns, rounds, 0.5), "quartile1",
+		      of_rounds(ns, rounds, 0.25), "quartile3", of_rounds(ns, rounds, 0.75),
+		      "rounds", a);
+	return o;
+}
+
+static json_t *contender_json(const struct contender *c)
+{
+	return json_pack("{s:s,s:s,s:s,s:o}", "name", c->name + strspn(c->name, " "), "feed",
+			 specs[c->bed].feed == FEED_WIRE ? "wire" : "stack", "flows",
+			 flows_name(c->flows), "ns",
+			 skipped[c->bed] ? json_null() : rounds_json(c->ns, opt.rounds));
+}
+
+static void print_json(json_t *facts)
+{
+	json_t *lines = json_array(), *asked = json_array(), *alone = json_array(), *root;
+
+	for (int i = 0; i < C_MAX; i++)
+		json_array_append_new(lines, contender_json(&contenders[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		const struct limit *l = &limits[i];
+		json_t *is = limit_skipped(l) ? json_null() : json_real(figure(l, 0.5));
+
+		json_array_append_new(
+			asked,
+			json_pack("{s:s,s:f,s:s,s:o,s:o}", "text", l->text, "limit", l->value,
+				  "kind", l->kind == AT_LEAST ? "at least" : "at most", "is", is,
+				  "met", limit_skipped(l) ? json_null() : json_boolean(met(l))));
+	}
+	for (int i = 0; i < P_MAX && programs[P_MAX - 1].fd; i++) {
+		const struct program *p = &programs[i];
+
+		json_array_append_new(
+			alone, json_pack("{s:s,s:o,s:o}", "name", p->name + strspn(p->name, " "),
+					 "flows_1", rounds_json(p->ns[0], opt.program_rounds),
+					 "flows_64k", rounds_json(p->ns[1], opt.program_rounds)));
+	}
+	root = json_pack("{s:o,s:i,s:i,s:i,s:o,s:o,s:o}", "machine", facts, "rounds", opt.rounds,
+			 "packets", (int)opt.packets, "nf_conntrack_checksum", 0, "forwarding",
+			 lines, "limits", asked, "programs", alone);
+	if (!root || json_dumpf(root, stdout, JSON_INDENT(1)))
+		die("JSON: out of memory");
+	printf("\n");
+	json_decref(root);
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: forward [-q] [-j] [-n] [-o TEXT] [-b CTBYPASS]\n"
+		    "  -q  quick: fewer rounds, within a minute\n"
+		    "  -j  JSON\n"
+		    "  -n  do not raise nf_conntrack_max: no tracked forwarding of 1 M flows\n"
+		    "  -o  only contenders with TEXT in their name\n"
+		    "  -b  the program to measure (default: ctbypass in the directory above)\n");
+}
+
+/* build/bench/forward measures build/ctbypass. */
+static const char *default_ctbypass(void)
+{
+	static char path[512];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+	char *slash;
+
+	if (n < 0)
+		die("/proc/self/exe: %s", strerror(errno));
+	path[n] = '\0';
+	for (int i = 0; i < 2; i++) {
+		slash = strrchr(path, '/');
+		if (slash)
+			*slash = '\0';
+	}
+	strcat(path, "/ctbypass");
+	return path;
+}
+
+static void parse_options(int argc, char **argv)
+{
+	int c;
+
+	opt.ctbypass = default_ctbypass();
+	while ((c = getopt(argc, argv, "qjno:b:h")) != -1) {
+		switch (c) {
+		case 'q':
+			opt.quick = true;
+			break;
+		case 'j':
+			opt.json = true;
+			break;
+		case 'n':
+			opt.leave_sysctls = true;
+			break;
+		case 'o':
+			opt.only = optarg;
+			break;
+		case 'b':
+			opt.ctbypass = realpath(optarg, NULL);
+			if (!opt.ctbypass)
+				die("%s: %s", optarg, strerror(errno));
+			break;
+		case 'h':
+			usage(stdout);
+			exit(0);
+		default:
+			usage(stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		usage(stderr);
+		exit(2);
+	}
+	if (opt.quick) {
+		opt.rounds = 9;
+		opt.program_rounds = 15;
+		opt.packets = 60000;
+		opt.repeat = 50000;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit files = { 65536, 65536 };
+	json_t *facts;
+	int cpu;
+
+	parse_options(argc, argv);
+	if (geteuid())
+		die("needs root");
+	if (access(opt.ctbypass, X_OK))
+		die("%s: %s", opt.ctbypass, strerror(errno));
+	setrlimit(RLIMIT_NOFILE, &files);
+	make_many_rules();
+	sysctls_guard(workspace_name());
+	workspace_open();
+	cpu = cpu_pin();
+	log_step("building the test beds");
+	make_beds();
+	judge_clock();
+	facts = machine_facts(cpu);
+	log_step("warming up");
+	for (int i = 0; i < C_MAX; i++) {
+		if (!skipped[contenders[i].bed])
+			warm_up(&contenders[i]);
+	}
+	check_outcomes();
+	log_step("measuring");
+	run_contenders();
+	check_beds();
+	run_programs();
+	if (opt.json) {
+		print_json(facts);
+		return 0;
+	}
+	print_facts(facts);
+	json_decref(facts);
+	print_contenders();
+	print_limits();
+	print_programs();
+	return 0;
+}

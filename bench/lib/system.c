@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "system.h"
+
+void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	va_start(ap, fmt);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+	va_end(ap);
+	exit(1);
+}
+
+/* --- files --- */
+
+void file_write(const char *path, const char *text)
+{
+	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		die("%s: %s", path, strerror(errno));
+}
+
+void file_read(const char *path, char *out, size_t size)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(out, (int)size, f))
+		*out = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+unsigned long file_number(const char *path)
+{
+	char text[64];
+
+	file_read(path, text, sizeof(text));
+	if (!isdigit((unsigned char)*text))
+		die("%s: no number", path);
+	return strtoul(text, NULL, 10);
+}
+
+/* --- namespaces and commands --- */
+
+int netns_new(void)
+{
+	static const char *const lo[] = { "ip", "link", "set", "lo", "up", NULL };
+	_close_ int back = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd;
+
+	if (back < 0 || unshare(CLONE_NEWNET))
+		die("new network namespace: %s", strerror(errno));
+	fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		die("network namespace: %s", strerror(errno));
+	file_write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+	file_write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+	command(NULL, lo);
+	netns_enter(back);
+	return fd;
+}
+
+void netns_enter(int fd)
+{
+	if (setns(fd, CLONE_NEWNET))
+		die("setns: %s", strerror(errno));
+}
+
+/* Start it with descriptor in as standard input, and out, if not -1, as standard output. */
+static pid_t start(const char *const argv[], int in, int out)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	cpu_elsewhere();
+	dup2(in, STDIN_FILENO);
+	if (out >= 0)
+		dup2(out, STDOUT_FILENO);
+	execvp(argv[0], (char *const *)argv);
+	fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+static void finish(pid_t pid, const char *const argv[])
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			die("%s: %s", argv[0], strerror(errno));
+	}
+	if (status)
+		die("%s %s failed", argv[0], argv[1] ? argv[1] : "");
+}
+
+void command(const char *input, const char *const argv[])
+{
+	_close_ int in = memfd_create("input", MFD_CLOEXEC);
+	size_t len = input ? strlen(input) : 0;
+
+	if (in < 0 || write(in, input ? input : "", len) != (ssize_t)len || lseek(in, 0, SEEK_SET))
+		die("memfd: %s", strerror(errno));
+	finish(start(argv, in, -1), argv);
+}
+
+char *command_output(const char *const argv[])
+{
+	_close_ int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	_close_ int out = memfd_create("output", MFD_CLOEXEC);
+	off_t len;
+	char *text;
+
+	if (in < 0 || out < 0)
+		die("memfd: %s", strerror(errno));
+	finish(start(argv, in, out), argv);
+	len = lseek(out, 0, SEEK_END);
+	text = calloc(1, (size_t)len + 1);
+	if (!text || pread(out, text, (size_t)len, 0) != len)
+		die("%s: output lost", argv[0]);
+	return text;
+}
+
+/* --- sysctls of the whole machine --- */
+
+#define CT_MAX	   "/proc/sys/net/netfilter/nf_conntrack_max"
+#define CT_BUCKETS "/proc/sys/net/netfilter/nf_conntrack_buckets"
+
+/* Opened in the namespace that we were started in, the only kind that may write them. */
+static int max_fd = -1, buckets_fd = -1;
+
+static void restore(int fd, const char *path, const char *value)
+{
+	char now[32] = "";
+
+	if (fd < 0 || pread(fd, now, sizeof(now) - 1, 0) < 0 || !strcmp(now, value))
+		return;
+	if (pwrite(fd, value, strlen(value), 0) < 0)
+		fprintf(stderr, "%s: could not be set back to %s", path, value);
+}
+
+static void ignore(int sig)
+{
+	(void)sig;
+}
+
+void sysctls_guard(const char *dir)
+{
+	struct sigaction pass_on = { .sa_handler = ignore }; /* no SA_RESTART: waitpid() returns */
+	char max[32] = "", buckets[32] = "";
+	int status = 0;
+	pid_t child;
+
+	max_fd = open(CT_MAX, O_RDWR | O_CLOEXEC);
+	buckets_fd = open(CT_BUCKETS, O_RDWR | O_CLOEXEC);
+	if (max_fd >= 0 && pread(max_fd, max, sizeof(max) - 1, 0) < 0)
+		die("%s: %s", CT_MAX, strerror(errno));
+	if (buckets_fd >= 0 && pread(buckets_fd, buckets, sizeof(buckets) - 1, 0) < 0)
+		die("%s: %s", CT_BUCKETS, strerror(errno));
+	child = fork();
+	if (child < 0)
+		die("fork: %s", strerror(errno));
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		return;
+	}
+	/* Keyboard signals reach the child as well; what is sent to us alone is passed on. */
+	signal(SIGINT, SIG_IGN);
+	sigaction(SIGTERM, &pass_on, NULL);
+	while (waitpid(child, &status, 0) < 0) {
+		if (errno == EINTR)
+			kill(child, SIGTERM);
+	}
+	restore(max_fd, CT_MAX, max);
+	restore(buckets_fd, CT_BUCKETS, buckets);
+	rmdir(dir);
+	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+bool conntrack_make_room(unsigned long entries, const char **why)
+{
+	char text[32] = "";
+
+	if (max_fd < 0 || buckets_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0) {
+		*why = "nf_conntrack_max cannot be changed from here";
+		return false;
+	}
+	if (strtoul(text, NULL, 10) >= entries)
+		return true;
+	/* As many buckets as entries: what the kernel makes of a larger table by default. */
+	snprintf(text, sizeof(text), "%lu", entries);
+	if (pwrite(buckets_fd, text, strlen(text), 0) < 0 ||
+	    pwrite(max_fd, text, strlen(text), 0) < 0) {
+		*why = "nf_conntrack_max cannot be raised";
+		return false;
+	}
+	return true;
+}
+
+/* --- CPU and time --- */
+
+static bool plain_time;
+static clockid_t softirqd_clock;
+static bool softirqd_known;
+
+static double read_clock(clockid_t id)
+{
+	struct timespec t;
+
+	if (clock_gettime(id, &t))
+		die("clock_gettime: %s", strerror(errno));
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+double clock_cpu(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID) +
+	       (softirqd_known ? read_clock(softirqd_clock) : 0);
+}
+
+/* Not visible from every PID namespace. */
+static void find_softirqd(int cpu)
+{
+	DIR *proc = opendir("/proc");
+	char want[32], path[64], comm[32];
+	struct dirent *d;
+
+	snprintf(want, sizeof(want), "ksoftirqd/%d", cpu);
+	while (proc && !softirqd_known && (d = readdir(proc))) {
+		long pid = strtol(d->d_name, NULL, 10);
+
+		if (pid <= 0)
+			continue;
+		snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+		file_read(path, comm, sizeof(comm));
+		if (!strcmp(comm, want))
+			softirqd_known = !clock_getcpuclockid((pid_t)pid, &softirqd_clock);
+	}
+	if (proc)
+		closedir(proc);
+}
+
+static int pinned = -1;
+static cpu_set_t allowed;
+
+int cpu_pin(void)
+{
+	cpu_set_t one;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		die("sched_getaffinity: %s", strerror(errno));
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (CPU_ISSET(i, &allowed))
+			pinned = i;
+	}
+	CPU_ZERO(&one);
+	CPU_SET(pinned, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity: %s", strerror(errno));
+	find_softirqd(pinned);
+	return pinned;
+}
+
+void cpu_elsewhere(void)
+{
+	cpu_set_t others = allowed;
+
+	if (pinned < 0)
+		return;
+	CPU_CLR(pinned, &others);
+	if (CPU_COUNT(&others))
+		sched_setaffinity(0, sizeof(others), &others);
+}
+
+void clock_judge(double share)
+{
+	plain_time = share < 0.9;
+}
+
+bool clock_plain(void)
+{
+	return plain_time;
+}
+
+const char *clock_name(void)
+{
+	if (plain_time)
+		return "wall clock (this kernel does not charge softirqs to threads)";
+	return softirqd_known ? "CPU time of the generator's thread and of ksoftirqd"
+			      : "CPU time of the generator's thread";
+}
+
+static void cpu_model(char *out, size_t size)
+{
+	_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
+	char line[256];
+
+	snprintf(out, size, "unknown");
+	while (f && fgets(line, sizeof(line), f)) {
+		char *colon = strchr(line, ':');
+
+		if (strncmp(line, "model name", 10) || !colon)
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(out, size, "%s", colon + 2);
+		return;
+	}
+}
+
+static void add_file(json_t *o, const char *name, const char *path)
+{
+	char text[256];
+
+	file_read(path, text, sizeof(text));
+	json_object_set_new(o, name, *text ? json_string(text) : json_null());
+}
+
+json_t *machine_facts(int cpu)
+{
+	char model[128], governor[96];
+	json_t *o = json_object();
+	struct utsname u;
+
+	uname(&u);
+	cpu_model(model, sizeof(model));
+	snprintf(governor, sizeof(governor),
+		 "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", cpu);
+	json_object_set_new(o, "cpu", json_string(model));
+	json_object_set_new(o, "cpus_allowed", json_integer(CPU_COUNT(&allowed)));
+	json_object_set_new(o, "pinned_to", json_integer(cpu));
+	json_object_set_new(o, "kernel", json_string(u.release));
+	json_object_set_new(o, "clock", json_string(clock_name()));
+	add_file(o, "governor", governor);
+	add_file(o, "clocksource",
+		 "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+	add_file(o, "load", "/proc/loadavg");
+	add_file(o, "bpf_jit_enable", "/proc/sys/net/core/bpf_jit_enable");
+	add_file(o, "spectre_v2", "/sys/devices/system/cpu/vulnerabilities/spectre_v2");
+	return o;
+}
+
+/* --- figures --- */
+
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+double quantile(double *v, size_t n, double q)
+{
+	qsort(v, n, sizeof(*v), by_value);
+	return v[(size_t)(q * (double)(n - 1) + 0.5)];
+}
