@@ -189,7 +189,7 @@ static struct options {
 	const char *ctbypass, *only;
 	int rounds, program_rounds;
 	unsigned int packets, repeat;
-} opt = { .rounds = 15, .program_rounds = 31, .packets = 200000, .repeat = 100000 };
+} opt = { .rounds = 31, .program_rounds = 31, .packets = 100000, .repeat = 100000 };
 
 static struct bed beds[BED_MAX];
 static const char *skipped[BED_MAX]; /* why; NULL: it is not */
@@ -369,18 +369,6 @@ static void check_outcomes(void)
 
 static void check_beds(void)
 {
-	static const struct {
-		enum bed_id bed;
-		unsigned long entries;
-	} tracked[] = { { TRACKED_1, 1 },
-			{ TRACKED_64K, FLOWS_64K },
-			{ TRACKED_1M, FLOWS_1M },
-			{ UP_TRACKED, FLOWS_64K } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(tracked); i++) {
-		if (!skipped[tracked[i].bed])
-			expect_entries(tracked[i].bed, tracked[i].entries);
-	}
 	for (int i = 0; i < BED_MAX; i++) {
 		if (!skipped[i] && specs[i].path != PATH_KERNEL)
 			expect_entries((enum bed_id)i, 0);
@@ -412,18 +400,62 @@ static void judge_clock(void)
 	clock_judge(best);
 }
 
-static void run_contenders(void)
+/*
+ * The kernel has one hash table for all namespaces: with a million entries of one bed in it, the
+ * others' are found late. So what concerns the large table is measured apart, behind the rest.
+ */
+static bool large_table(int contender)
+{
+	return contender == C_TRACKED_1M || contender == C_FORWARD_1M || contender == C_BARE_1M;
+}
+
+static void warm_up_phase(bool large)
+{
+	for (int i = 0; i < C_MAX; i++) {
+		if (!skipped[contenders[i].bed] && large_table(i) == large)
+			warm_up(&contenders[i]);
+	}
+}
+
+static void run_phase(bool large)
 {
 	for (int r = 0; r < opt.rounds; r++) {
 		for (int k = 0; k < C_MAX; k++) {
 			/* Another order each round: who runs in front leaves the caches as they
 			 * are. */
-			struct contender *c = &contenders[(k + r * 5) % C_MAX];
+			int i = (k + r * 5) % C_MAX;
 
-			if (!skipped[c->bed])
-				c->ns[r] = measure(c);
+			if (!skipped[contenders[i].bed] && large_table(i) == large)
+				contenders[i].ns[r] = measure(&contenders[i]);
 		}
 	}
+}
+
+/* Is every flow in the table, and only those? Then forget them. */
+static void close_table(enum bed_id id, unsigned long entries)
+{
+	if (skipped[id])
+		return;
+	expect_entries(id, entries);
+	bed_conntrack_flush(&beds[id]);
+}
+
+static void run_contenders(void)
+{
+	log_step("warming up");
+	warm_up_phase(false);
+	check_outcomes();
+	log_step("measuring");
+	run_phase(false);
+	close_table(TRACKED_1, 1);
+	close_table(TRACKED_64K, FLOWS_64K);
+	close_table(UP_TRACKED, FLOWS_64K);
+	close_table(TRACKED_NEW, opt.packets + PRIME);
+	log_step("measuring with a million flows");
+	warm_up_phase(true);
+	run_phase(true);
+	close_table(TRACKED_1M, FLOWS_1M);
+	check_beds();
 }
 
 static void run_programs(void)
@@ -692,9 +724,9 @@ static void parse_options(int argc, char **argv)
 		exit(2);
 	}
 	if (opt.quick) {
-		opt.rounds = 9;
+		opt.rounds = 11;
 		opt.program_rounds = 15;
-		opt.packets = 60000;
+		opt.packets = 50000;
 		opt.repeat = 50000;
 	}
 }
@@ -719,15 +751,7 @@ int main(int argc, char **argv)
 	make_beds();
 	judge_clock();
 	facts = machine_facts(cpu);
-	log_step("warming up");
-	for (int i = 0; i < C_MAX; i++) {
-		if (!skipped[contenders[i].bed])
-			warm_up(&contenders[i]);
-	}
-	check_outcomes();
-	log_step("measuring");
 	run_contenders();
-	check_beds();
 	run_programs();
 	if (opt.json) {
 		print_json(facts);

@@ -143,21 +143,10 @@ char *command_output(const char *const argv[])
 
 /* --- sysctls of the whole machine --- */
 
-#define CT_MAX	   "/proc/sys/net/netfilter/nf_conntrack_max"
-#define CT_BUCKETS "/proc/sys/net/netfilter/nf_conntrack_buckets"
+#define CT_MAX "/proc/sys/net/netfilter/nf_conntrack_max"
 
-/* Opened in the namespace that we were started in, the only kind that may write them. */
-static int max_fd = -1, buckets_fd = -1;
-
-static void restore(int fd, const char *path, const char *value)
-{
-	char now[32] = "";
-
-	if (fd < 0 || pread(fd, now, sizeof(now) - 1, 0) < 0 || !strcmp(now, value))
-		return;
-	if (pwrite(fd, value, strlen(value), 0) < 0)
-		fprintf(stderr, "%s: could not be set back to %s", path, value);
-}
+/* Opened in the namespace that we were started in, the only kind that may write it. */
+static int max_fd = -1;
 
 static void ignore(int sig)
 {
@@ -167,16 +156,13 @@ static void ignore(int sig)
 void sysctls_guard(const char *dir)
 {
 	struct sigaction pass_on = { .sa_handler = ignore }; /* no SA_RESTART: waitpid() returns */
-	char max[32] = "", buckets[32] = "";
+	char was[32] = "", now[32] = "";
 	int status = 0;
 	pid_t child;
 
 	max_fd = open(CT_MAX, O_RDWR | O_CLOEXEC);
-	buckets_fd = open(CT_BUCKETS, O_RDWR | O_CLOEXEC);
-	if (max_fd >= 0 && pread(max_fd, max, sizeof(max) - 1, 0) < 0)
+	if (max_fd >= 0 && pread(max_fd, was, sizeof(was) - 1, 0) < 0)
 		die("%s: %s", CT_MAX, strerror(errno));
-	if (buckets_fd >= 0 && pread(buckets_fd, buckets, sizeof(buckets) - 1, 0) < 0)
-		die("%s: %s", CT_BUCKETS, strerror(errno));
 	child = fork();
 	if (child < 0)
 		die("fork: %s", strerror(errno));
@@ -191,8 +177,9 @@ void sysctls_guard(const char *dir)
 		if (errno == EINTR)
 			kill(child, SIGTERM);
 	}
-	restore(max_fd, CT_MAX, max);
-	restore(buckets_fd, CT_BUCKETS, buckets);
+	if (max_fd >= 0 && pread(max_fd, now, sizeof(now) - 1, 0) > 0 && strcmp(now, was) &&
+	    pwrite(max_fd, was, strlen(was), 0) < 0)
+		fprintf(stderr, "%s: could not be set back to %s", CT_MAX, was);
 	rmdir(dir);
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
@@ -201,16 +188,14 @@ bool conntrack_make_room(unsigned long entries, const char **why)
 {
 	char text[32] = "";
 
-	if (max_fd < 0 || buckets_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0) {
+	if (max_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0) {
 		*why = "nf_conntrack_max cannot be changed from here";
 		return false;
 	}
 	if (strtoul(text, NULL, 10) >= entries)
 		return true;
-	/* As many buckets as entries: what the kernel makes of a larger table by default. */
 	snprintf(text, sizeof(text), "%lu", entries);
-	if (pwrite(buckets_fd, text, strlen(text), 0) < 0 ||
-	    pwrite(max_fd, text, strlen(text), 0) < 0) {
+	if (pwrite(max_fd, text, strlen(text), 0) < 0) {
 		*why = "nf_conntrack_max cannot be raised";
 		return false;
 	}
@@ -354,6 +339,7 @@ json_t *machine_facts(int cpu)
 	add_file(o, "clocksource",
 		 "/sys/devices/system/clocksource/clocksource0/current_clocksource");
 	add_file(o, "load", "/proc/loadavg");
+	add_file(o, "nf_conntrack_buckets", "/proc/sys/net/netfilter/nf_conntrack_buckets");
 	add_file(o, "bpf_jit_enable", "/proc/sys/net/core/bpf_jit_enable");
 	add_file(o, "spectre_v2", "/sys/devices/system/cpu/vulnerabilities/spectre_v2");
 	return o;

@@ -34,12 +34,13 @@ void file_read(const char *path, char *out, size_t size);
 unsigned long file_number(const char *path);
 
 /*
- * nf_conntrack_max and nf_conntrack_buckets belong to the whole machine. sysctls_guard() is called
- * first of all: it forks, the caller goes on as the child, and the parent stays to put back what
- * the child changed, however the child ends, and to remove dir. Returns in the child only.
+ * nf_conntrack_max belongs to the whole machine. sysctls_guard() is called first of all: it forks,
+ * the caller goes on as the child, and the parent stays to put back what the child changed,
+ * however the child ends, and to remove dir. Returns in the child only.
  */
 void sysctls_guard(const char *dir);
-/* Room for entries. False with *why set when it cannot be had. */
+/* Room for so many entries; the hash table stays as large as it is. False with *why set when it
+ * cannot be had. */
 bool conntrack_make_room(unsigned long entries, const char **why);
 
 /* Stay on one CPU, the last one that we may use; returns its number. others: run_elsewhere(). */
