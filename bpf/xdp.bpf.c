@@ -112,17 +112,13 @@ static __always_inline int rewrite(struct xdp_md *ctx, const struct ctb_pkt *p,
 				   __u16 out_vid)
 {
 	__u32 want = f->l3 + f->bytes, l3 = f->l3;
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
+	__u32 len = bpf_xdp_get_buff_len(ctx); /* all padding may be in buffers behind the first */
+	void *data, *data_end;
 	struct ethhdr *eth;
 	__be16 *rest;
 
-	if (data_end - data != want) {
-		__u32 len = bpf_xdp_get_buff_len(ctx);
-
-		if (len > want && bpf_xdp_adjust_tail(ctx, (int)(want - len)))
-			return XDP_PASS;
-	}
+	if (len > want && bpf_xdp_adjust_tail(ctx, (int)(want - len)))
+		return XDP_PASS;
 	if (l3 == ETH_HLEN_ && out_vid) {
 		if (bpf_xdp_adjust_head(ctx, -VLAN_HLEN_))
 			return XDP_PASS;
