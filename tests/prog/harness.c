@@ -342,6 +342,23 @@ int harness_ip_fd(const struct harness *h)
 	return h->ip_fd;
 }
 
+int harness_pushed_fd(const struct harness *h, __u16 tci)
+{
+	memset(h->seen, 0, sizeof(*h->seen));
+	h->seen->push = tci;
+	return h->prepared_fd;
+}
+
+struct bpf_object *harness_bpf(const struct harness *h)
+{
+	return h->obj;
+}
+
+const struct compiled *harness_tables(const struct harness *h)
+{
+	return &h->c;
+}
+
 __u32 harness_slot(const struct harness *h, __u32 handle)
 {
 	int i = handle ? ruleset_find(h->rs, handle) : -1;
@@ -355,18 +372,37 @@ static void add_count(struct ctb_count *to, const struct ctb_count *c)
 	to->bytes += c->bytes;
 }
 
+int harness_fallbacks(const struct harness *h, struct ctb_fallback_counters *out)
+{
+	int cpus = libbpf_num_possible_cpus(), cpu, i;
+	int fd = bpf_object__find_map_fd_by_name(h->obj, "fallbacks");
+	_free_ struct ctb_fallback_counters *f = calloc((size_t)cpus * CTB_FB_MAX, sizeof(*f));
+	__u32 keys[CTB_FB_MAX], next, n = CTB_FB_MAX;
+
+	if (!f)
+		return -ENOMEM;
+	if (bpf_map_lookup_batch(fd, NULL, &next, keys, f, &n, NULL) && errno != ENOENT)
+		return -errno;
+	memset(out, 0, CTB_FB_MAX * sizeof(*out));
+	for (i = 0; i < CTB_FB_MAX; i++) {
+		for (cpu = 0; cpu < cpus; cpu++) {
+			add_count(&out[i].to_tc, &f[i * cpus + cpu].to_tc);
+			add_count(&out[i].kernel, &f[i * cpus + cpu].kernel);
+		}
+	}
+	return 0;
+}
+
 int harness_counts(const struct harness *h, struct harness_counts *out)
 {
 	int cpus = libbpf_num_possible_cpus(), cpu;
 	int rules = bpf_object__find_map_fd_by_name(h->obj, "rules");
 	int reasons = bpf_object__find_map_fd_by_name(h->obj, "reasons");
-	int fallbacks = bpf_object__find_map_fd_by_name(h->obj, "fallbacks");
-	_free_ struct ctb_fallback_counters *f = calloc(cpus, sizeof(*f));
 	_free_ struct ctb_rule_counters *r = calloc(cpus, sizeof(*r));
 	_free_ struct ctb_count *c = calloc(cpus, sizeof(*c));
 	__u32 i, o, d;
 
-	if (!r || !c || !f)
+	if (!r || !c)
 		return -ENOMEM;
 	memset(out, 0, sizeof(*out));
 	for (i = 0; i <= h->rs->n_rules && i < CTB_MAX_RULES; i++) {
@@ -385,15 +421,7 @@ int harness_counts(const struct harness *h, struct harness_counts *out)
 		for (cpu = 0; cpu < cpus; cpu++)
 			add_count(&out->reasons[i], &c[cpu]);
 	}
-	for (i = 0; i < CTB_FB_MAX; i++) {
-		if (bpf_map_lookup_elem(fallbacks, &i, f))
-			return -errno;
-		for (cpu = 0; cpu < cpus; cpu++) {
-			add_count(&out->fallbacks[i].to_tc, &f[cpu].to_tc);
-			add_count(&out->fallbacks[i].kernel, &f[cpu].kernel);
-		}
-	}
-	return 0;
+	return harness_fallbacks(h, out->fallbacks);
 }
 
 void harness_expect(const struct harness *h, const struct ref_verdict *v, bool whole, size_t len,

@@ -66,6 +66,13 @@ int harness_run_ip(struct harness *h, const struct packet *p, __u32 *mark);
 int harness_ether_fd(const struct harness *h);
 int harness_ip_fd(const struct harness *h);
 
+/* HARNESS_TEST: the production program, for a packet with this VLAN TCI in the skb's metadata. */
+int harness_pushed_fd(const struct harness *h, __u16 tci);
+
+/* What is loaded and what it was made from, to load the XDP program beside it. */
+struct bpf_object *harness_bpf(const struct harness *h);
+const struct compiled *harness_tables(const struct harness *h);
+
 /* The slot that the rule with this handle got; 0: failsafe. */
 __u32 harness_slot(const struct harness *h, __u32 handle);
 
@@ -76,6 +83,8 @@ struct harness_counts {
 	struct ctb_fallback_counters fallbacks[CTB_FB_MAX];
 };
 int harness_counts(const struct harness *h, struct harness_counts *out);
+/* Only those of map `fallbacks`, in one call: out has CTB_FB_MAX elements. */
+int harness_fallbacks(const struct harness *h, struct ctb_fallback_counters *out);
 /*
  * What one more packet with this verdict adds where nothing can be forwarded, since map `netdevs`
  * knows no device; len is the skb's, whole is ref_judge_at_tc()'s.

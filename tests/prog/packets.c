@@ -103,7 +103,7 @@ void pkt_ip4(struct packet *p, const struct pkt_ip4_args *a)
 	h[0] = (a->version ? a->version : 4) << 4 | (a->ihl ? a->ihl : 5 + a->options / 4);
 	put16(h + 4, 0x1234);
 	put16(h + 6, a->frag);
-	h[8] = 64;
+	h[8] = a->ttl ? a->ttl : 64;
 	memcpy(h + 12, a->src, 4);
 	memcpy(h + 16, a->dst, 4);
 	memset(h + 20, 1, a->options); /* no-operation */
@@ -123,7 +123,7 @@ void pkt_ip6(struct packet *p, const struct pkt_ip6_args *a)
 	off = h - p->data;
 	h[0] = (a->version ? a->version : 6) << 4;
 	h[6] = 59;
-	h[7] = 64;
+	h[7] = a->ttl ? a->ttl : 64;
 	memcpy(h + 8, a->src, 16);
 	memcpy(h + 24, a->dst, 16);
 	if (a->payload != PKT_AUTO)
@@ -261,6 +261,54 @@ void pkt_truncate(struct packet *p, size_t len)
 {
 	if (len < p->len)
 		p->len = len;
+}
+
+__u16 pkt_sum(const __u8 *data, size_t n, __u32 before)
+{
+	__u32 sum = before;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		sum += i % 2 ? data[i] : data[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+void pkt_ip_sum(struct packet *p)
+{
+	__u8 *h = p->data + p->l3;
+	size_t len;
+
+	if (!p->n_ip || p->ip[0].v6 || p->len < p->l3 + 20)
+		return;
+	len = (h[0] & 15) * 4;
+	if (p->l3 + len > p->len)
+		return;
+	put16(h + 10, 0);
+	put16(h + 10, ~pkt_sum(h, len, 0));
+}
+
+void pkt_l4_sum(struct packet *p, bool partial)
+{
+	__u8 *h = p->data + p->l3, *l4, *check;
+	unsigned int proto, len;
+	__u16 sum;
+
+	if (!p->n_ip)
+		return;
+	proto = p->ip[0].v6 ? h[6] : h[9];
+	l4 = h + (p->ip[0].v6 ? 40 : (h[0] & 15) * 4);
+	len = p->ip[0].v6 ? h[4] << 8 | h[5] : (h[2] << 8 | h[3]) - (l4 - h);
+	check = l4 + (proto == 6 ? 16 : 6);
+	put16(check, 0);
+	sum = p->ip[0].v6 ? pkt_sum(h + 8, 32, proto + len) : pkt_sum(h + 12, 8, proto + len);
+	if (!partial) {
+		sum = ~pkt_sum(l4, len, sum);
+		if (!sum && proto == 17)
+			sum = 0xffff;
+	}
+	put16(check, sum);
 }
 
 void pkt_hexdump(const struct packet *p, char *buf, size_t size)

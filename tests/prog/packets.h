@@ -2,7 +2,8 @@
 /*
  * Packets for tests, put together header by header. Each header names itself in the "next" field
  * of the one before; lengths are filled in by pkt_end. What an override says is left as it is,
- * so that any field can lie. Checksums are zero: nothing here looks at them.
+ * so that any field can lie. Checksums are zero until pkt_ip_sum and pkt_l4_sum are called: most
+ * of what is tested does not look at them.
  */
 #ifndef CTBYPASS_TESTS_PACKETS_H
 #define CTBYPASS_TESTS_PACKETS_H
@@ -55,11 +56,13 @@ struct pkt_ip4_args {
 	int total;	   /* PKT_AUTO: honest */
 	__u16 frag;	   /* flags and offset, as in the header */
 	__u8 options;	   /* bytes, a multiple of 4 */
+	__u8 ttl;	   /* 0: 64 */
 };
 struct pkt_ip6_args {
 	__u8 src[16], dst[16];
 	__u8 version;
 	int payload;
+	__u8 ttl; /* 0: 64 */
 };
 void pkt_ip4(struct packet *p, const struct pkt_ip4_args *a);
 void pkt_ip6(struct packet *p, const struct pkt_ip6_args *a);
@@ -80,13 +83,22 @@ void pkt_quote_cut(struct packet *p, size_t keep);
 /* Fill in the lengths that are still open. Bytes added later are trailing padding. */
 void pkt_end(struct packet *p);
 void pkt_truncate(struct packet *p, size_t len);
+/* Of the outermost IPv4 header, by what it says of itself. */
+void pkt_ip_sum(struct packet *p);
+/*
+ * Of a TCP or UDP header right behind the outermost IP header. partial: only the pseudo header's,
+ * as it is left for the hardware (CHECKSUM_PARTIAL).
+ */
+void pkt_l4_sum(struct packet *p, bool partial);
+/* The one's complement sum, not yet complemented, of n bytes and what was summed before. */
+__u16 pkt_sum(const __u8 *data, size_t n, __u32 before);
 
 /*
  * The same in words, for tables. 0, or -EINVAL with a message on stderr. Words, separated by
  * blanks (arguments after the first colon):
  *
- *   eth | eth:other | bare | vlan:VID | qinq:VID | type:0x0806 | next:NUMBER
- *   ip4:SRC>DST[,ver=,ihl=,len=,off=,mf,df,opt=]   ip6:SRC>DST[,ver=,len=]
+ *   eth | eth:other | eth:broadcast | eth:multicast | bare | vlan:VID | qinq:VID | type:0x0806 |
+ * next:NUMBER ip4:SRC>DST[,ver=,ihl=,len=,off=,mf,df,opt=,ttl=]   ip6:SRC>DST[,ver=,len=,ttl=]
  *   hop:N | dst:N | rt:N | ah:N     N is the header's length field; "hop" is hop:0
  *   frag:OFFSET[,mf]
  *   tcp:S>D[,doff=] udp:S>D[,len=] udplite:S>D sctp:S>D dccp:S>D

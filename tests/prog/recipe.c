@@ -61,6 +61,8 @@ static bool word_ip4(struct packet *p, char *args)
 			a.frag |= v;
 		else if (option(arg, "opt", &v))
 			a.options = v;
+		else if (option(arg, "ttl", &v))
+			a.ttl = v;
 		else if (strcmp(arg, "mf") == 0)
 			a.frag |= 0x2000;
 		else if (strcmp(arg, "df") == 0)
@@ -86,6 +88,8 @@ static bool word_ip6(struct packet *p, char *args)
 			a.version = v;
 		else if (option(arg, "len", &v))
 			a.payload = v;
+		else if (option(arg, "ttl", &v))
+			a.ttl = v;
 		else
 			return false;
 	}
@@ -169,9 +173,13 @@ static bool word_number(struct packet *p, const char *name, char *args)
 
 static bool word(struct packet *p, const char *name, char *args)
 {
-	if (strcmp(name, "eth") == 0)
+	if (strcmp(name, "eth") == 0) {
 		pkt_eth(p, args && strcmp(args, "other") == 0);
-	else if (strcmp(name, "bare") == 0)
+		if (args && strcmp(args, "broadcast") == 0)
+			memset(p->data, 0xff, 6);
+		else if (args && strcmp(args, "multicast") == 0)
+			p->data[0] |= 1;
+	} else if (strcmp(name, "bare") == 0)
 		pkt_bare(p);
 	else if (strcmp(name, "end") == 0)
 		pkt_end(p);
