@@ -274,15 +274,17 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
  * 4.3 seconds one packet for each neighbour is sent by bpf_redirect_neigh() (XDP hands it to tc for
  * that), which uses the entry like any other output (neigh_output(), include/net/neighbour.h) and
  * makes a stale one be probed. The epoch is part of the hash, so that two neighbours that share a
- * slot do not share the next one.
+ * slot do not share the next one; so is the next hop's address (the lookup leaves it where the
+ * destination was; the part behind an IPv4 address is 0), since one host has an entry for each of
+ * its addresses.
  */
 static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
 {
 	/* The map starts with 0. */
 	__u32 epoch = (__u32)(bpf_ktime_get_coarse_ns() >> 32) + 1, slot, *seen;
 
-	slot = (*(const __u32 *)(fib->dmac + 2) ^ *(const __u16 *)fib->dmac ^ fib->ifindex << 16 ^
-		epoch * 0x9e3779b1) *
+	slot = (fib->ipv6_dst[0] ^ fib->ipv6_dst[1] ^ fib->ipv6_dst[2] ^ fib->ipv6_dst[3] ^
+		fib->ifindex << 16 ^ epoch * 0x9e3779b1) *
 	       0x85ebca6b;
 	slot >>= 20; /* NEIGH_SLOTS */
 	seen = bpf_map_lookup_elem(&neigh_seen, &slot);
