@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -40,6 +41,12 @@ static void parse_linkinfo(const struct nlattr *info, struct host_if *h)
 	mnl_attr_parse_nested(tb[IFLA_INFO_DATA], get_attr, vlan);
 	if (vlan[IFLA_VLAN_ID])
 		h->vid = mnl_attr_get_u16(vlan[IFLA_VLAN_ID]);
+	if (vlan[IFLA_VLAN_PROTOCOL])
+		h->vlan_proto = ntohs(mnl_attr_get_u16(vlan[IFLA_VLAN_PROTOCOL]));
+	/* Priorities that map to 0, which is what unmapped ones get too, are entries all the same.
+	 */
+	if (vlan[IFLA_VLAN_EGRESS_QOS])
+		h->vlan_qos_out = mnl_attr_get_payload_len(vlan[IFLA_VLAN_EGRESS_QOS]) > 0;
 }
 
 static int link_cb(const struct nlmsghdr *nlh, void *data)
@@ -57,6 +64,8 @@ static int link_cb(const struct nlmsghdr *nlh, void *data)
 	if (!tb[IFLA_IFNAME])
 		return MNL_CB_OK;
 	copy_name(h.name, sizeof(h.name), tb[IFLA_IFNAME]);
+	if (tb[IFLA_ADDRESS] && mnl_attr_get_payload_len(tb[IFLA_ADDRESS]) == sizeof(h.mac))
+		memcpy(h.mac, mnl_attr_get_payload(tb[IFLA_ADDRESS]), sizeof(h.mac));
 	if (tb[IFLA_MTU])
 		h.mtu = mnl_attr_get_u32(tb[IFLA_MTU]);
 	if (tb[IFLA_MASTER])
@@ -295,7 +304,9 @@ static bool same_if(const struct host_if *a, const struct host_if *b)
 {
 	return a->ifindex == b->ifindex && !strcmp(a->name, b->name) && a->flags == b->flags &&
 	       a->type == b->type && a->master == b->master && a->parent == b->parent &&
-	       a->vid == b->vid && !strcmp(a->kind, b->kind) && a->mtu == b->mtu;
+	       a->vid == b->vid && !strcmp(a->kind, b->kind) && a->mtu == b->mtu &&
+	       !memcmp(a->mac, b->mac, sizeof(a->mac)) && a->vlan_proto == b->vlan_proto &&
+	       a->vlan_qos_out == b->vlan_qos_out;
 }
 
 bool host_same_interfaces(const struct host *a, const struct host *b)

@@ -13,17 +13,23 @@
 struct route_if {
 	int ifindex;
 	/* net.ipv4.conf: the larger of `all` and the device's own, as IN_DEV_RPFILTER() has it. */
-	__u8 rp_filter;		       /* 0 off, 1 strict, 2 loose */
-	bool forwarding4, forwarding6; /* packets that come in here may be forwarded */
+	__u8 rp_filter; /* 0 off, 1 strict, 2 loose */
+	/* net.ipvN.conf.DEVICE.forwarding; what counts for IPv6 is `all`, struct routing below. */
+	bool forwarding4, forwarding6;
 	/* Does the driver take VLAN tags out of frames before XDP sees them (rx-vlan-hw-parse)? */
 	bool strips_vlan;
-	bool lro;	 /* large-receive-offload is on: no native XDP */
-	char driver[32]; /* ethtool's name for it; "" when there is none */
+	bool strips_stag;  /* 802.1ad tags likewise (rx-vlan-stag-hw-parse) */
+	bool filters_vlan; /* rx-vlan-filter: only frames of VLANs that have a device come in */
+	bool lro;	   /* large-receive-offload is on: no native XDP */
+	bool few_queues;   /* its driver drops XDP frames sent by CPUs that have no queue there */
+	char driver[32];   /* ethtool's name for it; "" when there is none */
 	/* netdev generic netlink (6.3+). known == false: the kernel cannot tell. */
 	bool xdp_known;
 	bool xdp_redirect; /* NETDEV_XDP_ACT_REDIRECT: native XDP that can redirect */
 	bool xdp_out;	   /* NETDEV_XDP_ACT_NDO_XMIT: takes XDP frames right now */
 	bool xdp_out_sg;   /* NETDEV_XDP_ACT_NDO_XMIT_SG: of several buffers too */
+	/* Where the kernel cannot tell: some native XDP program is attached right now. */
+	bool xdp_attached;
 };
 
 struct routing {
@@ -31,12 +37,18 @@ struct routing {
 	size_t n_ifs;
 	bool xfrm;	 /* IPsec policies are present in this netns */
 	bool mark_rules; /* `ip rule` with fwmark, of either family */
+	/* Some `ip rule` looks at the input interface or at ports. */
+	bool input_rules4, input_rules6;
+	bool forwards6; /* net.ipv6.conf.all.forwarding, which ip6_forward() goes by */
 	/* Routes with several next hops exist. Once seen, taken for granted until the next read. */
 	bool multipath4, multipath6;
 	int hash_policy4, hash_policy6; /* net.ipvN.*fib_multipath_hash_policy */
 };
 
-/* A fresh picture. 0 or -errno. Facts that an old kernel cannot tell get their careful value. */
+/*
+ * A fresh picture. 0 or -errno. Facts that an old kernel cannot tell get their careful value.
+ * Before 6.3 nothing notifies of xdp_attached: read again after XDP was attached or detached.
+ */
 int routing_read(const struct host *host, struct routing *out);
 void routing_free(struct routing *r);
 bool routing_same(const struct routing *a, const struct routing *b);
@@ -45,13 +57,19 @@ const struct route_if *routing_find(const struct routing *r, int ifindex);
 /*
  * Watch for changes: one descriptor to poll (an epoll of all the sockets that are needed), or
  * -errno. Covered: netconf of both families (forwarding, rp_filter), XFRM policies, rules,
- * multipath routes, XDP features. Sysctls without notification are read anew by routing_read.
+ * multipath routes, XDP and other features of devices. Sysctls without notification are read anew
+ * by routing_read.
  */
 struct routing_watch;
 int routing_watch_open(struct routing_watch **out);
 int routing_watch_fd(const struct routing_watch *w);
 /* 1: something may have changed; 0: nothing that concerns us; or -errno. */
 int routing_watch_drain(struct routing_watch *w);
+/*
+ * What the last routing_read() found, if the caller wants to be spared: more multipath routes
+ * of a family that has some change nothing then, and are not told.
+ */
+void routing_watch_known(struct routing_watch *w, const struct routing *r);
 void routing_watch_close(struct routing_watch *w); /* NULL is fine */
 
 #endif

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Notifications of what routing_read() reads. */
+#include <errno.h>
+#include <linux/ethtool_netlink.h>
+#include <linux/filter.h>
+#include <linux/genetlink.h>
+#include <linux/nexthop.h>
+#include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "netdev_caps.h"
+#include "routing.h"
+
+#ifndef SOL_NETLINK
+#define SOL_NETLINK 270
+#endif
+
+enum {
+	W_ROUTE,
+	W_XFRM,
+	W_GENERIC,
+	W_MAX
+};
+
+struct routing_watch {
+	int epfd;
+	int fd[W_MAX];	     /* -1: this kernel has no such family */
+	__u16 ethtool;	     /* number of the generic netlink family; 0: there is none */
+	bool known4, known6; /* multipath routes of the family are old news */
+};
+
+/*
+ * A full BGP feed is a message per route. Let through of them only those with several next hops,
+ * before they take room in the socket's buffer. Those by nexthop id say so by their group. BPF
+ * loads are big-endian, netlink headers are not: hence htons(). SKF_AD_NLATTR looks for attribute
+ * X from offset A on.
+ */
+static int skip_single_routes(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 5, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 5),
+		BPF_STMT(BPF_LD | BPF_IMM, NLMSG_HDRLEN + sizeof(struct rtmsg)),
+		BPF_STMT(BPF_LDX | BPF_IMM, RTA_MULTIPATH),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (__u32)SKF_AD_OFF + SKF_AD_NLATTR),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) ? -errno : 0;
+}
+
+static int join(int fd, __u32 group)
+{
+	return setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) ? -errno
+											  : 0;
+}
+
+static int open_socket(int family)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, family);
+	int size = 1 << 20;
+
+	if (fd < 0)
+		return -errno;
+	/* A bigger buffer is a courtesy: losing messages is noticed and costs one reading. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+static int open_route(void)
+{
+	static const __u32 groups[] = { RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+					RTNLGRP_IPV4_RULE,    RTNLGRP_IPV6_RULE,
+					RTNLGRP_IPV4_ROUTE,   RTNLGRP_IPV6_ROUTE };
+	_close_ int fd = open_socket(NETLINK_ROUTE);
+	int err = fd < 0 ? fd : skip_single_routes(fd);
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(groups); i++)
+		err = join(fd, groups[i]);
+	if (err)
+		return err;
+	join(fd, RTNLGRP_NEXTHOP); /* 5.3 */
+	return TAKE_FD(fd);
+}
+
+static int open_xfrm(void)
+{
+	_close_ int fd = open_socket(NETLINK_XFRM);
+	int err = fd < 0 ? fd : join(fd, XFRMNLGRP_POLICY);
+
+	return err ? err : TAKE_FD(fd);
+}
+
+/* Families that are not there have nothing to tell. */
+static int open_generic(__u16 *ethtool)
+{
+	_mnl_ struct mnl_socket *nl = NULL;
+	_close_ int fd = open_socket(NETLINK_GENERIC);
+	__u32 group;
+	__u16 id;
+	int err = fd < 0 ? fd : netlink_open(NETLINK_GENERIC, &nl);
+
+	if (err)
+		return err;
+	err = genl_find(nl, "netdev", "mgmt", &id, &group);
+	if (!err)
+		err = join(fd, group);
+	if (err && err != -ENOENT)
+		return err;
+	err = genl_find(nl, ETHTOOL_GENL_NAME, ETHTOOL_MCGRP_MONITOR_NAME, &id, &group);
+	if (!err)
+		err = join(fd, group);
+	if (!err)
+		*ethtool = id;
+	return err && err != -ENOENT ? err : TAKE_FD(fd);
+}
+
+int routing_watch_open(struct routing_watch **out)
+{
+	struct routing_watch *w = calloc(1, sizeof(*w));
+	int err = 0;
+
+	if (!w)
+		return -ENOMEM;
+	w->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epfd < 0)
+		err = -errno;
+	w->fd[W_ROUTE] = open_route();
+	w->fd[W_XFRM] = open_xfrm();
+	w->fd[W_GENERIC] = open_generic(&w->ethtool);
+	for (int i = 0; i < W_MAX; i++) {
+		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = (__u32)i };
+
+		if (w->fd[i] == -EPROTONOSUPPORT && i != W_ROUTE)
+			continue;
+		if (!err && w->fd[i] < 0)
+			err = w->fd[i];
+		if (!err && epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->fd[i], &ev))
+			err = -errno;
+	}
+	if (err) {
+		routing_watch_close(w);
+		return err;
+	}
+	*out = w;
+	return 0;
+}
+
+int routing_watch_fd(const struct routing_watch *w)
+{
+	return w->epfd;
+}
+
+void routing_watch_close(struct routing_watch *w)
+{
+	if (!w)
+		return;
+	for (int i = 0; i < W_MAX; i++) {
+		if (w->fd[i] >= 0)
+			close(w->fd[i]);
+	}
+	if (w->epfd >= 0)
+		close(w->epfd);
+	free(w);
+}
+
+void routing_watch_known(struct routing_watch *w, const struct routing *r)
+{
+	w->known4 = r->multipath4;
+	w->known6 = r->multipath6;
+}
+
+static bool route_concerns_us(const struct routing_watch *w, const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *a;
+
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWROUTE: /* the socket's filter let it pass: it has several next hops */
+		return mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+		       !(rtm->rtm_family == AF_INET ? w->known4 : w->known6);
+	case RTM_NEWNEXTHOP:
+		mnl_attr_for_each(a, nlh, sizeof(struct nhmsg))
+		{
+			if (mnl_attr_get_type(a) == NHA_GROUP)
+				return !w->known4 || !w->known6;
+		}
+		return false;
+	case RTM_DELNEXTHOP: /* what is gone is noticed by the next reading */
+		return false;
+	}
+	return true; /* netconf, rules */
+}
+
+static bool generic_concerns_us(const struct routing_watch *w, const struct nlmsghdr *nlh)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+
+	/* ethtool tells everything by one group; of netdev there is only what we want. */
+	return nlh->nlmsg_type != w->ethtool || mnl_nlmsg_get_payload_len(nlh) < sizeof(*genl) ||
+	       genl->cmd == ETHTOOL_MSG_FEATURES_NTF || genl->cmd == ETHTOOL_MSG_CHANNELS_NTF;
+}
+
+static int drain(const struct routing_watch *w, int which)
+{
+	_Alignas(struct nlmsghdr) char buf[32768];
+	int found = 0;
+
+	for (;;) {
+		struct sockaddr_nl from = {};
+		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+		struct msghdr msg = { .msg_name = &from,
+				      .msg_namelen = sizeof(from),
+				      .msg_iov = &iov,
+				      .msg_iovlen = 1 };
+		ssize_t n = recvmsg(w->fd[which], &msg, 0);
+		const struct nlmsghdr *nlh;
+		int left = (int)n;
+
+		if (n < 0) {
+			if (errno == EAGAIN)
+				return found;
+			if (errno == EINTR)
+				continue;
+			if (errno != ENOBUFS)
+				return -errno;
+			found = 1;
+			continue;
+		}
+		if (n == 0)
+			return found;
+		if (from.nl_pid) /* only the kernel's word counts */
+			continue;
+		if (msg.msg_flags & MSG_TRUNC)
+			found = 1;
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+			if (which == W_XFRM || (which == W_ROUTE && route_concerns_us(w, nlh)) ||
+			    (which == W_GENERIC && generic_concerns_us(w, nlh)))
+				found = 1;
+		}
+	}
+}
+
+int routing_watch_drain(struct routing_watch *w)
+{
+	int found = 0;
+
+	for (int i = 0; i < W_MAX; i++) {
+		int r = w->fd[i] < 0 ? 0 : drain(w, i);
+
+		if (r < 0)
+			return r;
+		found |= r;
+	}
+	return found;
+}
