@@ -76,6 +76,14 @@ static const char *place(bool able, bool xdp)
 	return xdp ? "xdp" : able ? "tc" : "kernel";
 }
 
+static const char *place_in(const struct forward_role *r)
+{
+	/* Frames of a VLAN device are taken on the device below. */
+	bool xdp = r->xdp || r->netdev.flags & CTB_ND_XDP_IN;
+
+	return r->concerned ? place(r->in, xdp) : "-";
+}
+
 static json_t *list_roles(const struct host *host, const struct forward_plan *plan)
 {
 	json_t *out = json_array();
@@ -84,11 +92,11 @@ static json_t *list_roles(const struct host *host, const struct forward_plan *pl
 		const struct forward_role *r = &plan->roles[i];
 		const struct host_if *h = host_find(host, r->ifindex);
 
-		if (!h || !r->concerned)
+		if (!h || !(r->concerned || r->out))
 			continue;
 		json_array_append_new(
 			out, json_pack("{s:o,s:s,s:o,s:s,s:o}", "name", any_text(h->name), "in",
-				       place(r->in, r->xdp), "why_in", any_text(r->why_in), "out",
+				       place_in(r), "why_in", any_text(r->why_in), "out",
 				       place(r->out, r->xdp_out), "why_out", any_text(r->why_out)));
 	}
 	return out;
@@ -293,7 +301,10 @@ void check_forward_print(const json_t *forward, bool all)
 		const char *in = str(d, "why_in"), *why = str(d, "why_out");
 		bool both = *in && *why && strcmp(in, why);
 
-		printf("  %-16s%-8s%-8s%s%s%s\n", str(d, "name"), str(d, "in"), str(d, "out"), in,
-		       both ? "; " : "", both || !*in ? why : "");
+		if (!*in && !*why)
+			printf("  %-16s%-8s%s\n", str(d, "name"), str(d, "in"), str(d, "out"));
+		else
+			printf("  %-16s%-8s%-8s%s%s%s\n", str(d, "name"), str(d, "in"),
+			       str(d, "out"), in, both ? "; " : "", both || !*in ? why : "");
 	}
 }

@@ -11,8 +11,10 @@
  *  "missed":[{"chain":"ip filter FORWARD (forward, priority 0)",
  *             "rules":[{"handle":N,"text":"...","acts":true}]}] (a policy has handle 0),
  *  "legacy":"nat, mangle" or null,
- *  "interfaces":[{"name":"...","in":"xdp"|"tc"|"kernel","why_in":"...",
+ *  "interfaces":[{"name":"...","in":"xdp"|"tc"|"kernel"|"-","why_in":"...",
  *                 "out":"xdp"|"tc"|"kernel","why_out":"..."}]}
+ *         in: what forwards packets that come in there, "-": no rule concerns them. out: what can
+ *         send packets out there. Devices that are neither are not listed.
  *
  * Needs root. What deserves a warning goes to warn(arg). *out is NULL without forward rules. 0 or
  * -errno, explained in *error (caller frees).
