@@ -18,7 +18,7 @@
 #include "bed.h"
 #include "ctbypass/abi.h"
 
-#define ROUNDS_MAX 64
+#define ROUNDS_MAX 128
 #define PRIME	   2048 /* packets in front of every measurement */
 #define FLOWS_64K  65536
 #define FLOWS_1M   1048576
@@ -36,7 +36,6 @@ enum bed_id {
 	TRACKED_64K,
 	TRACKED_1M,
 	TRACKED_NEW,
-	EMPTY_XDP,
 	MISS_TC,
 	MISS_XDP,
 	UP_BARE_TC,
@@ -59,7 +58,6 @@ static const struct bed_spec specs[BED_MAX] = {
 	[TRACKED_64K] = { FEED_WIRE, PATH_KERNEL, true, NULL },
 	[TRACKED_1M] = { FEED_WIRE, PATH_KERNEL, true, NULL },
 	[TRACKED_NEW] = { FEED_WIRE, PATH_KERNEL, true, NULL },
-	[EMPTY_XDP] = { FEED_WIRE, PATH_EMPTY_XDP, false, NULL },
 	[MISS_TC] = { FEED_WIRE, PATH_CTBYPASS_TC, false, "forward daddr 192.0.2.0/24\n" },
 	[MISS_XDP] = { FEED_WIRE, PATH_CTBYPASS, false, "forward daddr 192.0.2.0/24\n" },
 	[UP_BARE_TC] = { FEED_STACK, PATH_BARE_TC, false, NULL },
@@ -68,11 +66,28 @@ static const struct bed_spec specs[BED_MAX] = {
 	[UP_TRACKED] = { FEED_STACK, PATH_KERNEL, true, NULL },
 };
 
+/*
+ * Contenders that are measured together. The kernel has one conntrack table for all namespaces:
+ * with a million entries of one bed in it, the others' are found late, so those come last. What
+ * XDP costs a packet that it passes is a small difference of large figures: one bed, more rounds.
+ */
+enum phase {
+	PHASE_MAIN,
+	PHASE_PASSED,
+	PHASE_LARGE
+};
+
 /* A way of forwarding under one kind of traffic: a line of the table. */
 struct contender {
 	const char *name;
 	enum bed_id bed;
 	__u64 flows;
+	enum phase phase;
+	enum {
+		XDP_AS_IT_IS,
+		XDP_EMPTY,
+		XDP_OURS
+	} xdp; /* put on r0 for the measurement */
 	double ns[ROUNDS_MAX];
 };
 
@@ -92,8 +107,8 @@ enum {
 	C_TRACKED_64K,
 	C_TRACKED_1M,
 	C_TRACKED_NEW,
-	C_EMPTY_64K,
-	C_MISS_TC,
+	C_MISS,
+	C_MISS_EMPTY,
 	C_MISS_XDP,
 	C_UP_BARE,
 	C_UP_FORWARD,
@@ -105,10 +120,16 @@ enum {
 static struct contender contenders[C_MAX] = {
 	[C_BARE_1] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = 1 },
 	[C_BARE_64K] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = FLOWS_64K },
-	[C_BARE_1M] = { .name = "bare XDP redirect", .bed = BARE_XDP, .flows = FLOWS_1M },
+	[C_BARE_1M] = { .name = "bare XDP redirect",
+			.bed = BARE_XDP,
+			.flows = FLOWS_1M,
+			.phase = PHASE_LARGE },
 	[C_FORWARD_1] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = 1 },
 	[C_FORWARD_64K] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_64K },
-	[C_FORWARD_1M] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_1M },
+	[C_FORWARD_1M] = { .name = "ctbypass forward, XDP",
+			   .bed = FORWARD,
+			   .flows = FLOWS_1M,
+			   .phase = PHASE_LARGE },
 	[C_FORWARD_NEW] = { .name = "ctbypass forward, XDP", .bed = FORWARD, .flows = FLOWS_NEW },
 	[C_PORT_64K] = { .name = "  by port", .bed = FORWARD_PORT, .flows = FLOWS_64K },
 	[C_MANY_64K] = { .name = "  behind 999 other rules",
@@ -118,17 +139,25 @@ static struct contender contenders[C_MAX] = {
 	[C_NOTRACK_64K] = { .name = "ctbypass notrack", .bed = NOTRACK, .flows = FLOWS_64K },
 	[C_TRACKED_1] = { .name = "kernel, tracked", .bed = TRACKED_1, .flows = 1 },
 	[C_TRACKED_64K] = { .name = "kernel, tracked", .bed = TRACKED_64K, .flows = FLOWS_64K },
-	[C_TRACKED_1M] = { .name = "kernel, tracked", .bed = TRACKED_1M, .flows = FLOWS_1M },
+	[C_TRACKED_1M] = { .name = "kernel, tracked",
+			   .bed = TRACKED_1M,
+			   .flows = FLOWS_1M,
+			   .phase = PHASE_LARGE },
 	[C_TRACKED_NEW] = { .name = "kernel, tracked", .bed = TRACKED_NEW, .flows = FLOWS_NEW },
-	[C_EMPTY_64K] = { .name = "kernel, empty XDP program",
-			  .bed = EMPTY_XDP,
-			  .flows = FLOWS_64K },
-	[C_MISS_TC] = { .name = "kernel, no rule fits, tc only",
-			.bed = MISS_TC,
-			.flows = FLOWS_64K },
-	[C_MISS_XDP] = { .name = "kernel, no rule fits, XDP + tc",
-			 .bed = MISS_XDP,
-			 .flows = FLOWS_64K },
+	[C_MISS] = { .name = "ctbypass, no rule fits, no XDP",
+		     .bed = MISS_TC,
+		     .flows = FLOWS_64K,
+		     .phase = PHASE_PASSED },
+	[C_MISS_EMPTY] = { .name = "  behind an empty XDP program",
+			   .bed = MISS_TC,
+			   .flows = FLOWS_64K,
+			   .phase = PHASE_PASSED,
+			   .xdp = XDP_EMPTY },
+	[C_MISS_XDP] = { .name = "  behind ctbypass's XDP program",
+			 .bed = MISS_TC,
+			 .flows = FLOWS_64K,
+			 .phase = PHASE_PASSED,
+			 .xdp = XDP_OURS },
 	[C_UP_BARE] = { .name = "bare tc redirect", .bed = UP_BARE_TC, .flows = FLOWS_64K },
 	[C_UP_FORWARD] = { .name = "ctbypass forward, tc", .bed = UP_FORWARD, .flows = FLOWS_64K },
 	[C_UP_KERNEL] = { .name = "kernel, no conntrack", .bed = UP_KERNEL, .flows = FLOWS_64K },
@@ -153,7 +182,7 @@ static const struct limit {
 	  3.5 },
 	{ "XDP forward cheaper than tracked, 1 M flows", C_TRACKED_1M, C_FORWARD_1M, AT_LEAST, 6 },
 	{ "tc forward cheaper than kernel (stack)", C_UP_KERNEL, C_UP_FORWARD, AT_LEAST, 1.35 },
-	{ "XDP's cost to a packet that it passes, ns", C_MISS_XDP, C_MISS_TC, NS_AT_MOST, 20 },
+	{ "XDP's cost to a packet that it passes, ns", C_MISS_XDP, C_MISS, NS_AT_MOST, 20 },
 };
 
 /* Single programs, one packet after the other. */
@@ -174,7 +203,7 @@ static struct program {
 	int fd;
 	double ns[2][ROUNDS_MAX]; /* 1 flow, 64 k flows */
 } programs[P_MAX] = {
-	[P_EMPTY] = { .name = "empty program", .bed = EMPTY_XDP, .result = XDP_PASS },
+	[P_EMPTY] = { .name = "empty program", .bed = BARE_XDP, .result = XDP_PASS },
 	[P_BARE] = { .name = "bare XDP redirect", .bed = BARE_XDP, .result = XDP_REDIRECT },
 	[P_FORWARD] = { .name = "ctbypass forward", .bed = FORWARD, .result = XDP_REDIRECT },
 	[P_PORT] = { .name = "  by port", .bed = FORWARD_PORT, .result = XDP_REDIRECT },
@@ -294,9 +323,11 @@ static void warm_up(struct contender *c)
 	bed_verify(b, false);
 }
 
-/* -o TEXT: only beds of contenders with that name. */
+/* -o TEXT: only beds of contenders with that name, and those whose programs are used elsewhere. */
 static bool wanted(enum bed_id id)
 {
+	if (id == BARE_XDP || id == MISS_XDP)
+		return true;
 	for (int i = 0; i < C_MAX; i++) {
 		if (contenders[i].bed == id && strstr(contenders[i].name, opt.only))
 			return true;
@@ -322,12 +353,19 @@ static void make_beds(void)
 	}
 }
 
+static int rounds_of(enum phase phase)
+{
+	return phase == PHASE_PASSED ? 3 * opt.rounds : opt.rounds;
+}
+
 static double measure(struct contender *c)
 {
 	struct bed *b = &beds[c->bed];
 	__u64 lost;
 	double ns;
 
+	if (c->xdp != XDP_AS_IT_IS)
+		bed_xdp_put(b, programs[c->xdp == XDP_EMPTY ? P_EMPTY : P_MISS].fd);
 	bed_flows(b, c->flows, next_stride());
 	if (c->bed == TRACKED_NEW)
 		bed_conntrack_flush(b);
@@ -337,6 +375,7 @@ static double measure(struct contender *c)
 	check_lost(c, lost, opt.packets);
 	if (c->bed == TRACKED_NEW)
 		expect_entries(TRACKED_NEW, opt.packets + PRIME);
+	bed_xdp_take(b);
 	return ns;
 }
 
@@ -400,33 +439,24 @@ static void judge_clock(void)
 	clock_judge(best);
 }
 
-/*
- * The kernel has one hash table for all namespaces: with a million entries of one bed in it, the
- * others' are found late. So what concerns the large table is measured apart, behind the rest.
- */
-static bool large_table(int contender)
-{
-	return contender == C_TRACKED_1M || contender == C_FORWARD_1M || contender == C_BARE_1M;
-}
-
-static void warm_up_phase(bool large)
+static void warm_up_phase(enum phase phase)
 {
 	for (int i = 0; i < C_MAX; i++) {
-		if (!skipped[contenders[i].bed] && large_table(i) == large)
+		if (!skipped[contenders[i].bed] && contenders[i].phase == phase)
 			warm_up(&contenders[i]);
 	}
 }
 
-static void run_phase(bool large)
+static void run_phase(enum phase phase)
 {
-	for (int r = 0; r < opt.rounds; r++) {
+	for (int r = 0; r < rounds_of(phase); r++) {
 		for (int k = 0; k < C_MAX; k++) {
 			/* Another order each round: who runs in front leaves the caches as they
 			 * are. */
-			int i = (k + r * 5) % C_MAX;
+			struct contender *c = &contenders[(k + r * 5) % C_MAX];
 
-			if (!skipped[contenders[i].bed] && large_table(i) == large)
-				contenders[i].ns[r] = measure(&contenders[i]);
+			if (!skipped[c->bed] && c->phase == phase)
+				c->ns[r] = measure(c);
 		}
 	}
 }
@@ -443,36 +473,46 @@ static void close_table(enum bed_id id, unsigned long entries)
 static void run_contenders(void)
 {
 	log_step("warming up");
-	warm_up_phase(false);
+	warm_up_phase(PHASE_MAIN);
+	warm_up_phase(PHASE_PASSED);
 	check_outcomes();
 	log_step("measuring");
-	run_phase(false);
+	run_phase(PHASE_MAIN);
+	run_phase(PHASE_PASSED);
 	close_table(TRACKED_1, 1);
 	close_table(TRACKED_64K, FLOWS_64K);
 	close_table(UP_TRACKED, FLOWS_64K);
 	close_table(TRACKED_NEW, opt.packets + PRIME);
 	log_step("measuring with a million flows");
-	warm_up_phase(true);
-	run_phase(true);
+	warm_up_phase(PHASE_LARGE);
+	run_phase(PHASE_LARGE);
 	close_table(TRACKED_1M, FLOWS_1M);
 	check_beds();
+}
+
+static void find_programs(void)
+{
+	for (int i = 0; i < P_MAX; i++) {
+		enum bed_id id = programs[i].bed;
+
+		programs[i].fd = skipped[id]	? -1
+				 : i == P_EMPTY ? bpf_program__fd(beds[id].bare->progs.pass_xdp)
+						: bed_xdp_program(&beds[id]);
+	}
 }
 
 static void run_programs(void)
 {
 	static const __u64 flows[2] = { 1, FLOWS_64K };
 
-	for (int i = 0; i < P_MAX; i++) {
-		if (skipped[programs[i].bed])
-			return;
-		programs[i].fd = bed_xdp_program(&beds[programs[i].bed]);
-	}
 	for (int r = 0; r < opt.program_rounds; r++) {
 		for (int k = 0; k < 2 * P_MAX; k++) {
 			struct program *p = &programs[(k / 2 + r) % P_MAX];
 			struct bed *b = &beds[p->bed];
 			unsigned int result;
 
+			if (p->fd < 0)
+				continue;
 			bed_flows(b, flows[k % 2], next_stride());
 			p->ns[k % 2][r] = bed_program_run(b, p->fd, opt.repeat, &result);
 			if (result != p->result)
@@ -492,15 +532,21 @@ static double of_rounds(const double *ns, int rounds, double q)
 	return quantile(v, (size_t)rounds, q);
 }
 
+static double of_contender(const struct contender *c, double q)
+{
+	return of_rounds(c->ns, rounds_of(c->phase), q);
+}
+
 /* The quantile of a limit's figure over the rounds. */
 static double figure(const struct limit *l, double q)
 {
 	const double *a = contenders[l->a].ns, *b = contenders[l->b].ns;
+	int rounds = rounds_of(contenders[l->a].phase);
 	double v[ROUNDS_MAX];
 
-	for (int r = 0; r < opt.rounds; r++)
+	for (int r = 0; r < rounds; r++)
 		v[r] = l->kind == NS_AT_MOST ? a[r] - b[r] : a[r] / b[r];
-	return quantile(v, (size_t)opt.rounds, q);
+	return quantile(v, (size_t)rounds, q);
 }
 
 static bool met(const struct limit *l)
@@ -561,9 +607,8 @@ static void print_contenders(void)
 		if (skipped[c->bed])
 			printf("%8s %s\n", "-", skipped[c->bed]);
 		else
-			printf("%8.0f %10.0f %10.0f\n", of_rounds(c->ns, opt.rounds, 0.5),
-			       of_rounds(c->ns, opt.rounds, 0.25),
-			       of_rounds(c->ns, opt.rounds, 0.75));
+			printf("%8.0f %10.0f %10.0f\n", of_contender(c, 0.5), of_contender(c, 0.25),
+			       of_contender(c, 0.75));
 	}
 }
 
@@ -586,7 +631,7 @@ static void print_programs(void)
 {
 	double empty[2], bare[2];
 
-	if (!programs[P_MAX - 1].fd)
+	if (programs[P_EMPTY].fd < 0)
 		return;
 	for (int f = 0; f < 2; f++) {
 		empty[f] = of_rounds(programs[P_EMPTY].ns[f], opt.program_rounds, 0.5);
@@ -595,6 +640,8 @@ static void print_programs(void)
 	printf("\n%-34s %13s %8s %13s %8s\n", "XDP program alone, ns beyond empty", "1 flow",
 	       "- bare", "64 k flows", "- bare");
 	for (int i = 0; i < P_MAX; i++) {
+		if (programs[i].fd < 0)
+			continue;
 		printf("%-34s", programs[i].name);
 		for (int f = 0; f < 2; f++) {
 			double ns = of_rounds(programs[i].ns[f], opt.program_rounds, 0.5);
@@ -622,7 +669,7 @@ static json_t *contender_json(const struct contender *c)
 	return json_pack("{s:s,s:s,s:s,s:o}", "name", c->name + strspn(c->name, " "), "feed",
 			 specs[c->bed].feed == FEED_WIRE ? "wire" : "stack", "flows",
 			 flows_name(c->flows), "ns",
-			 skipped[c->bed] ? json_null() : rounds_json(c->ns, opt.rounds));
+			 skipped[c->bed] ? json_null() : rounds_json(c->ns, rounds_of(c->phase)));
 }
 
 static void print_json(json_t *facts)
@@ -641,9 +688,11 @@ static void print_json(json_t *facts)
 				  "kind", l->kind == AT_LEAST ? "at least" : "at most", "is", is,
 				  "met", limit_skipped(l) ? json_null() : json_boolean(met(l))));
 	}
-	for (int i = 0; i < P_MAX && programs[P_MAX - 1].fd; i++) {
+	for (int i = 0; i < P_MAX; i++) {
 		const struct program *p = &programs[i];
 
+		if (p->fd < 0)
+			continue;
 		json_array_append_new(
 			alone, json_pack("{s:s,s:o,s:o}", "name", p->name + strspn(p->name, " "),
 					 "flows_1", rounds_json(p->ns[0], opt.program_rounds),
@@ -749,6 +798,7 @@ int main(int argc, char **argv)
 	cpu = cpu_pin();
 	log_step("building the test beds");
 	make_beds();
+	find_programs();
 	judge_clock();
 	facts = machine_facts(cpu);
 	run_contenders();

@@ -119,13 +119,15 @@ static void cables(struct bed *b)
 	b->s0 = index_of("s0");
 }
 
-/* Links live as long as this process. */
-static void attach_xdp(int ifindex, const struct bpf_program *prog)
+/* Links live as long as their descriptor, for most that is as long as this process. */
+static int attach_xdp(int ifindex, int prog_fd)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
+	int fd = bpf_link_create(prog_fd, ifindex, BPF_XDP, &opts);
 
-	if (bpf_link_create(bpf_program__fd(prog), ifindex, BPF_XDP, &opts) < 0)
+	if (fd < 0)
 		die("XDP on ifindex %d: %s", ifindex, strerror(errno));
+	return fd;
 }
 
 static void attach_tc(int ifindex, const struct bpf_program *prog, bool egress)
@@ -193,10 +195,7 @@ static void bare_init(struct bed *b)
 		/* A devmap takes devices of the netns it is filled in. */
 		if (bpf_map_update_elem(bpf_map__fd(b->bare->maps.out), &r1, &r1, BPF_ANY))
 			die("devmap: %s", strerror(errno));
-		attach_xdp(b->r0, b->bare->progs.bare_xdp);
-		break;
-	case PATH_EMPTY_XDP:
-		attach_xdp(b->r0, b->bare->progs.pass_xdp);
+		attach_xdp(b->r0, bpf_program__fd(b->bare->progs.bare_xdp));
 		break;
 	case PATH_BARE_TC:
 		attach_tc(b->r0, b->bare->progs.bare_tc, false);
@@ -286,7 +285,7 @@ static void daemon_start(struct bed *b, const char *ctbypass)
 
 void bed_make(struct bed *b, const struct bed_spec *spec, const char *ctbypass)
 {
-	*b = (struct bed){ .spec = *spec };
+	*b = (struct bed){ .spec = *spec, .link = -1 };
 	b->client = netns_new();
 	b->router = netns_new();
 	b->server = netns_new();
@@ -297,15 +296,14 @@ void bed_make(struct bed *b, const struct bed_spec *spec, const char *ctbypass)
 	traffic_init(b);
 	if (spec->feed == FEED_WIRE) {
 		netns_enter(b->server);
-		attach_xdp(b->s0, b->traffic->progs.sink_xdp);
+		attach_xdp(b->s0, bpf_program__fd(b->traffic->progs.sink_xdp));
 	} else {
 		netns_enter(b->router);
 		attach_tc(b->r1, b->traffic->progs.sink_tc, true);
 	}
 	if (spec->tracked)
 		track(b);
-	if (spec->path == PATH_EMPTY_XDP || spec->path == PATH_BARE_XDP ||
-	    spec->path == PATH_BARE_TC)
+	if (spec->path == PATH_BARE_XDP || spec->path == PATH_BARE_TC)
 		bare_init(b);
 	if (spec->rules)
 		daemon_start(b, ctbypass);
@@ -444,6 +442,19 @@ int bed_xdp_program(const struct bed *b)
 	if (fd < 0)
 		die("XDP program of r0: %s", strerror(errno));
 	return fd;
+}
+
+void bed_xdp_put(struct bed *b, int prog_fd)
+{
+	netns_enter(b->router);
+	b->link = attach_xdp(b->r0, prog_fd);
+}
+
+void bed_xdp_take(struct bed *b)
+{
+	if (b->link >= 0)
+		close(b->link);
+	b->link = -1;
 }
 
 double bed_program_run(struct bed *b, int prog_fd, unsigned int repeat, unsigned int *result)

@@ -33,7 +33,6 @@ enum feed {
 /* What the router forwards with, beside the kernel. */
 enum path {
 	PATH_KERNEL,	  /* nothing */
-	PATH_EMPTY_XDP,	  /* a native XDP program that passes everything */
 	PATH_BARE_XDP,	  /* native XDP: FIB lookup and redirect, no more */
 	PATH_BARE_TC,	  /* the same at tc ingress */
 	PATH_CTBYPASS,	  /* the daemon */
@@ -54,6 +53,7 @@ struct bed {
 	struct traffic_bpf *traffic;
 	struct bare_bpf *bare; /* NULL if none of its programs is used */
 	pid_t daemon;	       /* 0: none */
+	int link;	       /* bed_xdp_put()'s; -1: none */
 	char pins[64], sock[64];
 	__u64 sent;	 /* since the daemon started */
 	double plain_ns; /* per packet, of the last run, by the wall's clock */
@@ -102,5 +102,8 @@ void bed_explain(const struct bed *b, const char *ctbypass);
 double bed_program_run(struct bed *b, int prog_fd, unsigned int repeat, unsigned int *result);
 /* Descriptor of the XDP program that is attached to r0 now. */
 int bed_xdp_program(const struct bed *b);
+/* Put this XDP program on r0, where none may be, and take it off. */
+void bed_xdp_put(struct bed *b, int prog_fd);
+void bed_xdp_take(struct bed *b);
 
 #endif
