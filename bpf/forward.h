@@ -16,15 +16,21 @@
 #define CTB_ROUTED (-1)
 
 /*
- * When each neighbour was last used the kernel's way; see wants_refresh(). Each program has its
- * own. Written and read by the program alone.
+ * When each neighbour was last used the kernel's way; see wants_refresh(). XDP and tc share the map,
+ * as all of one name, but not the number: what XDP hands to tc for that is to be seen as new there.
+ * Written and read by the programs alone.
  */
 #define NEIGH_SLOTS 4096
+struct ctb_neigh_seen {
+	__u32 by_xdp; /* epoch */
+	__u32 by_tc;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, NEIGH_SLOTS);
 	__type(key, __u32);
-	__type(value, __u32); /* epoch */
+	__type(value, struct ctb_neigh_seen);
 } neigh_seen SEC(".maps");
 
 #define AF_INET_  2
@@ -281,16 +287,20 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
 static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
 {
 	/* The map starts with 0. */
-	__u32 epoch = (__u32)(bpf_ktime_get_coarse_ns() >> 32) + 1, slot, *seen;
+	__u32 epoch = (__u32)(bpf_ktime_get_coarse_ns() >> 32) + 1, slot, *last;
+	struct ctb_neigh_seen *seen;
 
 	slot = (fib->ipv6_dst[0] ^ fib->ipv6_dst[1] ^ fib->ipv6_dst[2] ^ fib->ipv6_dst[3] ^
 		fib->ifindex << 16 ^ epoch * 0x9e3779b1) *
 	       0x85ebca6b;
 	slot >>= 20; /* NEIGH_SLOTS */
 	seen = bpf_map_lookup_elem(&neigh_seen, &slot);
-	if (!seen || *seen == epoch)
+	if (!seen)
 		return 0;
-	*seen = epoch;
+	last = sizeof(CTB_CTX) == sizeof(struct xdp_md) ? &seen->by_xdp : &seen->by_tc;
+	if (*last == epoch)
+		return 0;
+	*last = epoch;
 	return 1;
 }
 
