@@ -53,9 +53,14 @@ struct hook *new_hook(struct datapath *dp, int ifindex)
 
 static int adopt_link(const char *name, void *arg)
 {
-	int err = tc_adopt_link(arg, name);
+	struct datapath *dp = arg;
+	int err;
 
-	return err ? err : xdp_adopt_link(arg, name);
+	/* A daemon died while it pinned this: nobody's, but it would hold the device's XDP hook. */
+	if (!strncmp(name, PINS_FRESH, strlen(PINS_FRESH)))
+		return pins_remove(dp->pindir, PIN_LINKS, name);
+	err = tc_adopt_link(dp, name);
+	return err ? err : xdp_adopt_link(dp, name);
 }
 
 int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **out, char **error)

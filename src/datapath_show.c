@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "datapath_load.h"
 #include "datapath_priv.h"
 
 const char *forward_path_name(enum forward_path p)
@@ -60,12 +59,10 @@ static enum forward_path find_path(struct datapath *dp, const struct hook *h, st
 		return say_path(a, FORWARD_NONE, "%s",
 				role->why_in[0] ? role->why_in
 						: "no forward rule fits what comes in here");
-	if (a->mode == ATTACH_NONE)
+	if (a->mode == ATTACH_NONE && !(role->xdp && xdp_alive(h)))
 		return say_path(a, a->failed ? FORWARD_KERNEL : FORWARD_NONE, "%s", a->why);
 	if (!role->in)
 		return say_path(a, FORWARD_KERNEL, "%s", role->why_in);
-	if (dp->running.netdevs && (__u32)a->ifindex >= dp->running.slots)
-		return say_path(a, FORWARD_KERNEL, "its ifindex is %u or larger", NETDEV_SLOTS_MAX);
 	if (role->xdp)
 		return xdp_path(dp, h, a, "");
 	/* Frames of a VLAN device may be taken by XDP on the device below. */

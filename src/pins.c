@@ -63,7 +63,7 @@ int pins_put(const char *pindir, const char *sub, const char *name, int fd)
 	char path[PATH_MAX], fresh[PATH_MAX], tmp[64];
 	int err;
 
-	if (snprintf(tmp, sizeof(tmp), "new_%s", name) >= (int)sizeof(tmp))
+	if (snprintf(tmp, sizeof(tmp), PINS_FRESH "%s", name) >= (int)sizeof(tmp))
 		return -ENAMETOOLONG;
 	err = path_of(path, sizeof(path), pindir, sub, name);
 	if (!err)

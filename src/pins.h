@@ -12,7 +12,11 @@
  * -ENOENT, or another -errno.
  */
 int pins_open(const char *pindir, bool make);
-/* Pin fd as pindir/sub/name, replacing what is there in one step (bpffs renames atomically). */
+/*
+ * Pin fd as pindir/sub/name, replacing what is there in one step (bpffs renames atomically). Who
+ * dies in the middle of it leaves PINS_FRESH + name behind.
+ */
+#define PINS_FRESH "new_"
 int pins_put(const char *pindir, const char *sub, const char *name, int fd);
 /* Open pindir/sub/name. A descriptor, or -errno. */
 int pins_get(const char *pindir, const char *sub, const char *name);
