@@ -37,7 +37,7 @@ static __always_inline int look(struct __sk_buff *skb, int l2, struct ctb_test_s
 	s->proto = p.proto;
 	s->v6 = p.v6;
 	s->quoted = p.quoted;
-	e = classify(&p, skb->ifindex, 0, &reason);
+	e = classify(&p, skb->ifindex, 0, 0, &reason);
 	s->reason = reason;
 	if (e) {
 		s->judged = 1;

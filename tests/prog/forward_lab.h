@@ -50,7 +50,7 @@ struct lab_route {
 	unsigned int len;
 };
 
-#define LAB_ROUTES_MAX 64
+#define LAB_ROUTES_MAX 80
 
 struct lab {
 	struct host_if ifs[LAB_DEVS]; /* by enum lab_dev, lo first */

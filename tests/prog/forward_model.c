@@ -192,12 +192,15 @@ static __u64 route_reasons(const struct transit *t, struct model_result *out)
 		return BIT(NOT_FORWARDING);
 	if (!r)
 		return BIT(NO_ROUTE);
+	mtu = r->mtu ? r->mtu : t->l->ifs[r->dev].mtu;
 	why = kind_reasons(t->v6, r->kind);
+	/* The kernel takes what a tunnel needs off the MTU, which it looks at first. */
+	if (r->kind == LAB_ENCAP && longest(t) + 100 > mtu)
+		why |= BIT(MTU);
 	if (why)
 		return why;
 	out->dev = r->dev;
 	nd = &t->l->nd[r->dev];
-	mtu = r->mtu ? r->mtu : t->l->ifs[r->dev].mtu;
 	if (longest(t) > mtu)
 		why |= BIT(MTU);
 	if (r->dev == t->in)
@@ -309,6 +312,11 @@ static void rewrite(const struct transit *t, struct model_result *out)
 	ip = o;
 	memcpy(ip, t->ip, t->total);
 	out->out_len = ip + t->total - out->out;
+	/* GRO takes no padded packets in, and leaves a length of its own. */
+	if (!t->xdp && t->r->gso_size) {
+		memcpy(ip, t->ip, t->r->len - t->l3);
+		out->out_len = t->r->len;
+	}
 	if (t->v6) {
 		ip[7]--;
 	} else {

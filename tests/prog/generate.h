@@ -27,7 +27,8 @@ struct world {
 	struct prefix4 p4[WORLD_PREFIXES];
 	struct prefix6 p6[WORLD_PREFIXES];
 	struct port_range ports[WORLD_PORTS];
-	struct host host; /* interfaces (given) and local prefixes (made up) */
+	unsigned int forward; /* percent of the rules */
+	struct host host;     /* interfaces (given) and local prefixes (made up) */
 };
 
 /* ifs: the interfaces there are; borrowed. 0 or -ENOMEM. */

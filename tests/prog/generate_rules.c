@@ -175,6 +175,7 @@ static void sort_local(struct prefix_list *l)
 int world_make(struct rng *r, const struct host_if *ifs, size_t n_ifs, struct world *out)
 {
 	memset(out, 0, sizeof(*out));
+	out->forward = 25;
 	make_prefixes(r, out);
 	make_ports(r, out);
 	if (ARRAY_RESERVE(out->host.ifs, out->host.cap_ifs, n_ifs) < 0)
@@ -328,11 +329,13 @@ static bool say_proto(struct rng *r, struct strbuf *b)
 
 static void say_rule(struct rng *r, const struct world *w, struct strbuf *b)
 {
-	static const char *const actions[] = { "track", "notrack", "notrack", "forward" };
 	int family = rng_percent(r, 45) ? AF_INET : rng_percent(r, 80) ? AF_INET6 : 0;
 	bool iif = rng_percent(r, 12), oneway = rng_percent(r, iif ? 60 : 10);
 
-	strbuf_addf(b, "%s", actions[rng_below(r, ARRAY_SIZE(actions))]);
+	strbuf_addf(b, "%s",
+		    rng_percent(r, w->forward) ? "forward"
+		    : rng_percent(r, 30)       ? "track"
+					       : "notrack");
 	if (say_proto(r, b) && rng_percent(r, 70)) {
 		if (rng_percent(r, 30)) {
 			strbuf_addf(b, " port ");
