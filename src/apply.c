@@ -136,7 +136,7 @@ static int plan_forward(struct daemon *d, const struct live *l, struct forward_p
 	if (entries_forward(&l->entries)) {
 		err = daemon_watch_routing(d, true);
 		if (!err)
-			err = routing_read(&d->host, &routing);
+			err = routing_watch_read(d->routing, &d->host, &routing);
 	}
 	if (!err)
 		err = forward_plan_make(&l->entries, &d->host, &routing, &l->rs->interfaces,

@@ -276,7 +276,7 @@ static int any_multipath(unsigned char family)
 	return absent(err) || err == -ENOENT ? 0 : err;
 }
 
-static int read_multipath(struct routing *out)
+int routing_read_multipath(bool *has4, bool *has6)
 {
 	int group = any_group(), v4 = 0, v6 = 0;
 
@@ -287,8 +287,8 @@ static int read_multipath(struct routing *out)
 	}
 	if (group < 0 || v4 < 0 || v6 < 0)
 		return group < 0 ? group : v4 < 0 ? v4 : v6;
-	out->multipath4 = group || v4;
-	out->multipath6 = group || v6;
+	*has4 = group || v4;
+	*has6 = group || v6;
 	return 0;
 }
 
@@ -449,7 +449,7 @@ static int read_once(const struct host *host, struct routing *out)
 	return err == -ENOENT || absent(err) ? 0 : err;
 }
 
-int routing_read(const struct host *host, struct routing *out)
+int routing_read_most(const struct host *host, struct routing *out)
 {
 	struct routing r = {};
 	int err = -EINTR;
@@ -460,8 +460,6 @@ int routing_read(const struct host *host, struct routing *out)
 	}
 	if (!err)
 		err = read_devices(host, &r);
-	if (!err)
-		err = read_multipath(&r);
 	if (err) {
 		routing_free(&r);
 		return err;
@@ -472,6 +470,21 @@ int routing_read(const struct host *host, struct routing *out)
 	r.hash_policy6 = read_sysctl("/proc/sys/net/ipv6/fib_multipath_hash_policy");
 	*out = r;
 	return 0;
+}
+
+int routing_read(const struct host *host, struct routing *out)
+{
+	struct routing r;
+	int err = routing_read_most(host, &r);
+
+	if (err)
+		return err;
+	err = routing_read_multipath(&r.multipath4, &r.multipath6);
+	if (err)
+		routing_free(&r);
+	else
+		*out = r;
+	return err;
 }
 
 void routing_free(struct routing *r)

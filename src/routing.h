@@ -40,7 +40,7 @@ struct routing {
 	/* Some `ip rule` looks at the input interface or at ports. */
 	bool input_rules4, input_rules6;
 	bool forwards6; /* net.ipv6.conf.all.forwarding, which ip6_forward() goes by */
-	/* Routes with several next hops exist. Once seen, taken for granted until the next read. */
+	/* Routes with several next hops exist. */
 	bool multipath4, multipath6;
 	int hash_policy4, hash_policy6; /* net.ipvN.*fib_multipath_hash_policy */
 };
@@ -50,6 +50,9 @@ struct routing {
  * Before 6.3 nothing notifies of xdp_attached: read again after XDP was attached or detached.
  */
 int routing_read(const struct host *host, struct routing *out);
+/* The same without multipath4 and multipath6; and these alone. */
+int routing_read_most(const struct host *host, struct routing *out);
+int routing_read_multipath(bool *v4, bool *v6);
 void routing_free(struct routing *r);
 bool routing_same(const struct routing *a, const struct routing *b);
 const struct route_if *routing_find(const struct routing *r, int ifindex);
@@ -66,10 +69,10 @@ int routing_watch_fd(const struct routing_watch *w);
 /* 1: something may have changed; 0: nothing that concerns us; or -errno. */
 int routing_watch_drain(struct routing_watch *w);
 /*
- * What the last routing_read() found, if the caller wants to be spared: more multipath routes
- * of a family that has some change nothing then, and are not told.
+ * routing_read() for who has a watch: it is told of every new route with several next hops, so
+ * that all routes are looked through for them only once. What was seen is taken for granted then.
  */
-void routing_watch_known(struct routing_watch *w, const struct routing *r);
+int routing_watch_read(struct routing_watch *w, const struct host *host, struct routing *out);
 void routing_watch_close(struct routing_watch *w); /* NULL is fine */
 
 #endif

@@ -27,9 +27,10 @@ enum {
 
 struct routing_watch {
 	int epfd;
-	int fd[W_MAX];	     /* -1: this kernel has no such family */
-	__u16 ethtool;	     /* number of the generic netlink family; 0: there is none */
-	bool known4, known6; /* multipath routes of the family are old news */
+	int fd[W_MAX];	 /* -1: this kernel has no such family */
+	__u16 ethtool;	 /* number of the generic netlink family; 0: there is none */
+	bool looked;	 /* has4 and has6 are right, but for what is still unread */
+	bool has4, has6; /* there are, or were, routes with several next hops */
 };
 
 /*
@@ -174,29 +175,59 @@ void routing_watch_close(struct routing_watch *w)
 	free(w);
 }
 
-void routing_watch_known(struct routing_watch *w, const struct routing *r)
+int routing_watch_read(struct routing_watch *w, const struct host *host, struct routing *out)
 {
-	w->known4 = r->multipath4;
-	w->known6 = r->multipath6;
+	struct routing r;
+	int err = routing_read_most(host, &r);
+
+	if (err)
+		return err;
+	if (!w->looked) {
+		bool v4, v6;
+
+		err = routing_read_multipath(&v4, &v6);
+		if (err) {
+			routing_free(&r);
+			return err;
+		}
+		w->has4 |= v4;
+		w->has6 |= v6;
+		w->looked = true;
+	}
+	r.multipath4 = w->has4;
+	r.multipath6 = w->has6;
+	*out = r;
+	return 0;
 }
 
-static bool route_concerns_us(const struct routing_watch *w, const struct nlmsghdr *nlh)
+/* True when it is news. */
+static bool saw_multipath(struct routing_watch *w, bool v4, bool v6)
+{
+	bool news = (v4 && !w->has4) || (v6 && !w->has6);
+
+	w->has4 |= v4;
+	w->has6 |= v6;
+	return news;
+}
+
+static bool route_concerns_us(struct routing_watch *w, const struct nlmsghdr *nlh)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *a;
 
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWROUTE: /* the socket's filter let it pass: it has several next hops */
-		return mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
-		       !(rtm->rtm_family == AF_INET ? w->known4 : w->known6);
+		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm))
+			return false;
+		return saw_multipath(w, rtm->rtm_family == AF_INET, rtm->rtm_family == AF_INET6);
 	case RTM_NEWNEXTHOP:
 		mnl_attr_for_each(a, nlh, sizeof(struct nhmsg))
 		{
 			if (mnl_attr_get_type(a) == NHA_GROUP)
-				return !w->known4 || !w->known6;
+				return saw_multipath(w, true, true);
 		}
 		return false;
-	case RTM_DELNEXTHOP: /* what is gone is noticed by the next reading */
+	case RTM_DELNEXTHOP:
 		return false;
 	}
 	return true; /* netconf, rules */
@@ -211,7 +242,7 @@ static bool generic_concerns_us(const struct routing_watch *w, const struct nlms
 	       genl->cmd == ETHTOOL_MSG_FEATURES_NTF || genl->cmd == ETHTOOL_MSG_CHANNELS_NTF;
 }
 
-static int drain(const struct routing_watch *w, int which)
+static int drain(struct routing_watch *w, int which)
 {
 	_Alignas(struct nlmsghdr) char buf[32768];
 	int found = 0;
@@ -234,6 +265,7 @@ static int drain(const struct routing_watch *w, int which)
 				continue;
 			if (errno != ENOBUFS)
 				return -errno;
+			w->looked = false;
 			found = 1;
 			continue;
 		}
@@ -241,8 +273,10 @@ static int drain(const struct routing_watch *w, int which)
 			return found;
 		if (from.nl_pid) /* only the kernel's word counts */
 			continue;
-		if (msg.msg_flags & MSG_TRUNC)
+		if (msg.msg_flags & MSG_TRUNC) {
+			w->looked = false;
 			found = 1;
+		}
 		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 			if (which == W_XFRM || (which == W_ROUTE && route_concerns_us(w, nlh)) ||
 			    (which == W_GENERIC && generic_concerns_us(w, nlh)))

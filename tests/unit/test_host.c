@@ -164,6 +164,48 @@ Test(host, vlan_devices)
 	cr_expect_eq(dev("d0.7")->vid, 7);
 	cr_expect_eq(dev("d0.7")->parent, dev("d0")->ifindex);
 	cr_expect_eq(dev("d0")->vid, 0);
+	cr_expect_eq(dev("d0.7")->vlan_proto, 0x8100);
+	cr_expect_eq(dev("d0")->vlan_proto, 0);
+	cr_expect_not(dev("d0.7")->vlan_qos_out);
+	sh("ip link set d0.7 type vlan egress 3:5;"
+	   "ip link add link d0 name d0.8 type vlan id 8 protocol 802.1ad");
+	again();
+	cr_expect(dev("d0.7")->vlan_qos_out);
+	cr_expect_eq(dev("d0.8")->vlan_proto, 0x88a8);
+	cr_expect_not(dev("d0.8")->vlan_qos_out);
+}
+
+/* What this kernel may not be able to make: comparisons of devices made by hand. */
+Test(host, comparisons_of_all_fields)
+{
+	struct host_if a = { .ifindex = 3, .name = "eth0", .mac = { 2, 0, 0, 0, 0, 1 } }, b = a;
+	struct host x = { .ifs = &a, .n_ifs = 1 }, y = { .ifs = &b, .n_ifs = 1 };
+
+	cr_expect(host_same_interfaces(&x, &y));
+	b.mac[5] = 2;
+	cr_expect_not(host_same_interfaces(&x, &y));
+	b = a;
+	b.vlan_proto = 0x8100;
+	cr_expect_not(host_same_interfaces(&x, &y));
+	b = a;
+	b.vlan_qos_out = true;
+	cr_expect_not(host_same_interfaces(&x, &y));
+	b = a;
+	cr_expect(host_same_interfaces(&x, &y));
+}
+
+Test(host, mac_addresses)
+{
+	static const __u8 mac[6] = { 2, 0, 0, 0x11, 0x22, 0x33 }, none[6];
+
+	sh("ip link add d0 address 02:00:00:11:22:33 type veth peer d1");
+	again();
+	cr_expect_arr_eq(dev("d0")->mac, mac, sizeof(mac));
+	cr_expect_arr_neq(dev("d1")->mac, mac, sizeof(mac));
+	cr_expect_arr_eq(dev("lo")->mac, none, sizeof(none));
+	sh("ip link set d1 address 02:00:00:11:22:33");
+	again();
+	cr_expect_arr_eq(dev("d1")->mac, mac, sizeof(mac));
 }
 
 Test(host, comparisons)
