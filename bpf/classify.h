@@ -101,79 +101,132 @@ __noinline int class6(__u64 hi, __u64 lo)
 	return -1;
 }
 
-/* The class of every field that some rule looks at. 0, or -1 when a table did not answer. */
+/* The class of an address; src: which of the two, a compile-time constant. 0, or -1. */
+static __always_inline int addr_class(const struct ctb_pkt *p, int src, __u32 *class_id)
+{
+	if (p->v6) {
+		int id = src ? class6(p->src_hi, p->src_lo) : class6(p->dst_hi, p->dst_lo);
+
+		*class_id = id;
+		return id < 0 ? -1 : 0;
+	}
+	return class4(src ? p->src_lo : p->dst_lo, class_id);
+}
+
+static __always_inline int port_class(__u32 port, int any_port, __u32 *class_id)
+{
+	struct ctb_ports *map;
+	__u32 zero = 0;
+
+	if (any_port) {
+		*class_id = cfg.any_port;
+		return 0;
+	}
+	map = bpf_map_lookup_elem(&ports, &zero);
+	if (!map)
+		return -1;
+	*class_id = map->class_of[port & 0xffff];
+	return 0;
+}
+
+static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
+{
+	__u32 *id = bpf_map_lookup_elem(&iif, &ifindex);
+
+	return (id ? *id : 0) + (p->quoted ? cfg.iif_classes : 0);
+}
+
+/*
+ * AND one number of a field's row into *m. 0, or 1: nothing of `wanted` is left. To be done then
+ * is what keeps packets that no entry fits cheap: they seldom pay for more than one or two fields.
+ */
+static __always_inline int and_row(void *map, __u32 key, __u64 wanted, __u64 *m)
+{
+	__u64 *v = bpf_map_lookup_elem(map, &key);
+
+	*m &= v ? *v : 0;
+	return !(*m & wanted);
+}
+
+/* The class of every field that some rule looks at. */
 struct ctb_classes {
 	__u32 of[CTB_F_MAX];
 };
 
-/* any_port, a compile-time constant: the ports are not known. */
-static __always_inline int find_classes(const struct ctb_pkt *p, __u32 ifindex, int any_port,
-					struct ctb_classes *c)
+/*
+ * The first row of every field that some rule looks at, ANDed; of the fields' classes those that
+ * were looked up are left in c. 0: nothing fits, or *failed is set: a table did not answer.
+ * any_port, a compile-time constant: the ports are not known.
+ */
+static __always_inline __u64 and_first(const struct ctb_pkt *p, __u32 ifindex, int any_port,
+				       __u64 wanted, __u32 stride, struct ctb_classes *c,
+				       int *failed)
 {
-	if (FIELD_USED(PROTO))
-		c->of[CTB_F_PROTO] = proto_class[p->proto];
-	if (any_port) {
-		c->of[CTB_F_SPORT] = cfg.any_port;
-		c->of[CTB_F_DPORT] = cfg.any_port;
-	} else if (FIELD_USED(SPORT) || FIELD_USED(DPORT)) {
-		__u32 zero = 0;
-		struct ctb_ports *ports_ = bpf_map_lookup_elem(&ports, &zero);
+	__u64 m = ~0ULL;
 
-		if (!ports_)
-			return -1;
-		c->of[CTB_F_SPORT] = ports_->class_of[p->sport];
-		c->of[CTB_F_DPORT] = ports_->class_of[p->dport];
+	*failed = 0;
+	if (FIELD_USED(DST)) {
+		if (addr_class(p, 0, &c->of[CTB_F_DST])) {
+			*failed = 1;
+			return 0;
+		}
+		if (and_row(&bits_dst, c->of[CTB_F_DST] * stride, wanted, &m))
+			return 0;
 	}
-	if (p->v6) {
-		int id;
-
-		if (FIELD_USED(SRC)) {
-			id = class6(p->src_hi, p->src_lo);
-			if (id < 0)
-				return -1;
-			c->of[CTB_F_SRC] = id;
+	if (FIELD_USED(DPORT)) {
+		if (port_class(p->dport, any_port, &c->of[CTB_F_DPORT])) {
+			*failed = 1;
+			return 0;
 		}
-		if (FIELD_USED(DST)) {
-			id = class6(p->dst_hi, p->dst_lo);
-			if (id < 0)
-				return -1;
-			c->of[CTB_F_DST] = id;
+		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, wanted, &m))
+			return 0;
+	}
+	if (FIELD_USED(SPORT)) {
+		if (port_class(p->sport, any_port, &c->of[CTB_F_SPORT])) {
+			*failed = 1;
+			return 0;
 		}
-	} else {
-		if (FIELD_USED(SRC) && class4(p->src_lo, &c->of[CTB_F_SRC]))
-			return -1;
-		if (FIELD_USED(DST) && class4(p->dst_lo, &c->of[CTB_F_DST]))
-			return -1;
+		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, wanted, &m))
+			return 0;
+	}
+	if (FIELD_USED(SRC)) {
+		if (addr_class(p, 1, &c->of[CTB_F_SRC])) {
+			*failed = 1;
+			return 0;
+		}
+		if (and_row(&bits_src, c->of[CTB_F_SRC] * stride, wanted, &m))
+			return 0;
+	}
+	if (FIELD_USED(PROTO)) {
+		c->of[CTB_F_PROTO] = proto_class[p->proto];
+		if (and_row(&bits_proto, c->of[CTB_F_PROTO] * stride, wanted, &m))
+			return 0;
 	}
 	if (FIELD_USED(IIF)) {
-		__u32 *id = bpf_map_lookup_elem(&iif, &ifindex);
-
-		c->of[CTB_F_IIF] = (id ? *id : 0) + (p->quoted ? cfg.iif_classes : 0);
+		c->of[CTB_F_IIF] = iif_class(p, ifindex);
+		if (and_row(&bits_iif, c->of[CTB_F_IIF] * stride, wanted, &m))
+			return 0;
 	}
-	return 0;
+	return m;
 }
-
-#define AND_FIELD(F, map) \
-	if (FIELD_USED(F)) { \
-		__u32 key_ = c->of[CTB_F_##F] * stride + at; \
-		__u64 *v_ = bpf_map_lookup_elem(&map, &key_); \
-\
-		if (!v_) \
-			return 0; \
-		m &= *v_; \
-	}
 
 /* The AND of all used fields' numbers at place `at` of their rows. */
 static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride, __u32 at)
 {
 	__u64 m = ~0ULL;
 
-	AND_FIELD(DPORT, bits_dport)
-	AND_FIELD(SPORT, bits_sport)
-	AND_FIELD(DST, bits_dst)
-	AND_FIELD(SRC, bits_src)
-	AND_FIELD(PROTO, bits_proto)
-	AND_FIELD(IIF, bits_iif)
+	if (FIELD_USED(DPORT) && and_row(&bits_dport, c->of[CTB_F_DPORT] * stride + at, ~0ULL, &m))
+		return 0;
+	if (FIELD_USED(SPORT) && and_row(&bits_sport, c->of[CTB_F_SPORT] * stride + at, ~0ULL, &m))
+		return 0;
+	if (FIELD_USED(DST) && and_row(&bits_dst, c->of[CTB_F_DST] * stride + at, ~0ULL, &m))
+		return 0;
+	if (FIELD_USED(SRC) && and_row(&bits_src, c->of[CTB_F_SRC] * stride + at, ~0ULL, &m))
+		return 0;
+	if (FIELD_USED(PROTO) && and_row(&bits_proto, c->of[CTB_F_PROTO] * stride + at, ~0ULL, &m))
+		return 0;
+	if (FIELD_USED(IIF) && and_row(&bits_iif, c->of[CTB_F_IIF] * stride + at, ~0ULL, &m))
+		return 0;
 	return m;
 }
 
@@ -181,36 +234,35 @@ static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride,
  * The entry that judges the packet, or NULL with *reason set. With one word, entries are in
  * first-match order and the lowest bit wins; with more they are grouped by the fields they use
  * (compile.c), which keeps the summary from pointing at words that then turn out empty, and the
- * lowest rank among the groups' first bits wins.
+ * lowest rank among the groups' first bits wins. only_forward, a compile-time constant: nothing
+ * but forward entries is asked for; then NULL may also stand for another entry.
  */
 static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32 ifindex,
-						  int any_port, int *reason)
+						  int any_port, int only_forward, int *reason)
 {
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
 	struct ctb_entry *best = NULL;
-	__u32 best_prio = CTB_NO_ENTRY, key;
+	__u32 best_prio = CTB_NO_ENTRY, key, stride = cfg.words > 1 ? cfg.words + 1 : 1;
+	__u64 wanted = only_forward && cfg.words == 1 ? cfg.forward_bits : ~0ULL, m;
+	int failed;
 
 	*reason = CTB_R_NO_MATCH;
 	if (!cfg.words)
 		return NULL;
-	if (find_classes(p, ifindex, any_port, &c)) {
-		*reason = CTB_R_INTERNAL;
+	m = and_first(p, ifindex, any_port, wanted, stride, &c, &failed);
+	if (!m) {
+		if (failed)
+			*reason = CTB_R_INTERNAL;
 		return NULL;
 	}
 	if (cfg.words == 1) {
-		__u64 m = and_rows(&c, 1, 0);
-
-		if (!m)
-			return NULL;
 		key = lowest_bit(m);
 		best = bpf_map_lookup_elem(&entries, &key);
 	} else {
-		__u32 stride = cfg.words + 1, best_key = 0;
-		__u64 summary = and_rows(&c, stride, 0);
+		__u64 summary = m;
+		__u32 best_key = 0;
 
-		if (!summary)
-			return NULL;
 #pragma clang loop unroll(disable)
 		for (__u32 i = 0; i < CTB_SUMMARY_BITS && i < cfg.words && summary; i++) {
 			__u32 w = lowest_bit(summary) * cfg.words_per_bit;
@@ -218,9 +270,9 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 			summary &= summary - 1;
 #pragma clang loop unroll(disable)
 			for (__u32 k = 0; k < 2 && k < cfg.words_per_bit; k++) {
-				__u64 m = and_rows(&c, stride, 1 + w + k);
 				struct ctb_entry *e;
 
+				m = and_rows(&c, stride, 1 + w + k);
 				if (!m)
 					continue;
 				key = (w + k) * 64 + lowest_bit(m);
@@ -289,7 +341,7 @@ __noinline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex
 	/* The headers behind are not followed in later fragments, so in none. */
 	if (v6 && is_ext_header(p.proto))
 		return NO_VERDICT;
-	e = classify(&p, ifindex, 1, &reason);
+	e = classify(&p, ifindex, 1, 1, &reason);
 	if (!e || e->action != CTB_FORWARD || e->flags & (CTB_E_PORTS | CTB_E_LOCAL))
 		return NO_VERDICT;
 	return VERDICT(e);

@@ -76,45 +76,38 @@ static __always_inline __u32 segment_len(struct __sk_buff *skb, const struct ctb
 }
 
 /*
- * Trim as ip_rcv_core() does, count down the TTL, and write the MAC addresses. Through the helper,
- * since writing to the packet directly makes the verifier put code in front of the program that
- * copies the header of every cloned packet, forwarded or not. 0, or not 0: then it is as it came,
- * but for padding.
+ * Trim as ip_rcv_core() does, count down the TTL, and write the MAC addresses. Writing directly is
+ * 20 ns cheaper than through bpf_skb_store_bytes(); the price is that the verifier puts code in
+ * front of the program that makes the header of cloned packets writable, forwarded or not. 0, or
+ * not 0: then it is as it came, but for padding.
  */
 static __always_inline int rewrite(struct __sk_buff *skb, const struct ctb_pkt *p,
 				   const struct bpf_fib_lookup *fib)
 {
-	struct {
-		struct ethhdr eth;
-		__u8 ip[12]; /* up to the checksum */
-	} __attribute__((packed)) h;
-	void *data, *data_end;
+	struct ethhdr *eth;
 	struct iphdr *ip;
-	int err;
+	__u8 hops;
 
 	if (!skb->gso_size && skb->len > ETH_HLEN_ + p->bytes &&
 	    bpf_skb_change_tail(skb, ETH_HLEN_ + p->bytes, 0))
 		return -1;
-	data = (void *)(long)skb->data;
-	data_end = (void *)(long)skb->data_end;
-	if (data + sizeof(h) > data_end)
+	eth = (void *)(long)skb->data;
+	ip = (void *)(eth + 1);
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return -1;
-	__builtin_memcpy(&h, data, sizeof(h));
-	__builtin_memcpy(h.eth.h_dest, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(h.eth.h_source, fib->smac, ETH_ALEN);
-	if (p->v6) {
-		h.ip[7]--;
-		err = bpf_skb_store_bytes(skb, 0, &h.eth, sizeof(h.eth), 0);
-		/* A sum that the receiving card made of the packet (CHECKSUM_COMPLETE) follows. */
-		return err ? err
-			   : bpf_skb_store_bytes(skb, ETH_HLEN_ + 7, &h.ip[7], 1,
-						 BPF_F_RECOMPUTE_CSUM);
+	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
+	if (!p->v6) {
+		ip->check = decreased_check(ip->check);
+		ip->ttl--;
+		return 0;
 	}
-	/* Here it stays right: TTL and checksum change against each other. */
-	ip = (void *)h.ip;
-	ip->check = decreased_check(ip->check);
-	ip->ttl--;
-	return bpf_skb_store_bytes(skb, 0, &h, sizeof(h), 0);
+	/*
+	 * A sum that the receiving card made of the packet (CHECKSUM_COMPLETE) has to follow. With
+	 * IPv4 it stays right: TTL and checksum change against each other.
+	 */
+	hops = ((struct ipv6hdr *)ip)->hop_limit - 1;
+	return bpf_skb_store_bytes(skb, ETH_HLEN_ + 7, &hops, 1, BPF_F_RECOMPUTE_CSUM);
 }
 
 /*
@@ -238,7 +231,7 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 m
 		}
 		m.divided = 1;
 	}
-	e = r == CTB_PARSED ? classify(&p, ifindex, 0, &r) : NULL;
+	e = r == CTB_PARSED ? classify(&p, ifindex, 0, 0, &r) : NULL;
 	if (!e) {
 		count_reason(skb, &p, r);
 		return TRACKED;

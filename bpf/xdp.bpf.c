@@ -259,7 +259,7 @@ int ctb_xdp(struct xdp_md *ctx)
 		dir = VERDICT_DIR(v);
 		p.quoted = 0;
 	} else {
-		struct ctb_entry *e = classify(&p, f.ifindex, 0, &r);
+		struct ctb_entry *e = classify(&p, f.ifindex, 0, 1, &r);
 
 		if (!e || e->action != CTB_FORWARD || e->flags & CTB_E_LOCAL)
 			return XDP_PASS;

@@ -669,6 +669,10 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 		err = compile_ports(&b);
 	if (!err && f & 1U << CTB_F_IIF)
 		err = compile_iif(&b);
+	for (size_t i = 0; !err && b.words == 1 && i < split.n; i++) {
+		if (split.e[i].action == CTB_FORWARD && split.e[i].transit_only)
+			c.config.forward_bits |= 1ULL << b.bit_of[i];
+	}
 	if (!err)
 		summarise(&b);
 	free(b.bit_of);
