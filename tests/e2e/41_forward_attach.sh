@@ -31,6 +31,7 @@ gro() { on "$1" ethtool -K "$2" gro "$3" >/dev/null; }
 has_xdp() { on router ip -d link show dev "$1" | grep -q 'prog/xdp'; }
 ifindex() { on router ip -j link show dev "$1" | jq '.[0].ifindex'; }
 link_id() { bpftool -j link show pinned "$LAB_PIN/links/xdp_$(ifindex "$1")" | jq .id; }
+egress() { bpftool -j map dump pinned $LAB_PIN/maps/egress | jq length; }
 links() { find $LAB_PIN/links -name 'xdp_*' | wc -l; }
 generation() { ctb status -j | jq .generation; }
 
@@ -123,12 +124,14 @@ gro server s0 off
 out r1 false GRO
 path r0 tc
 path r1 xdp
-before=$(fallback no-xdp-out to_tc)
+! has_xdp r0 || die "a program on r0 that is of no use"
+eq "devices in egress" "$(egress)" 1
 forwards "one way without NAPI" tc xdp
 gro server s0 on
 path r0 xdp
 out r1 true
 forwards "NAPI again" xdp xdp
+eq "devices in egress" "$(egress)" 2
 eq "generation" "$(generation)" "$gen"
 
 say "somebody detaches our program"
@@ -148,6 +151,8 @@ daemon_start router
 read -r _ after _ < <(outcomes)
 ge "packets forwarded by XDP without a daemon" $((after - before)) 92
 eq "link" "$(link_id r1)" "$id"
+path r0 xdp
+path r1 xdp
 forwards "adopted" xdp xdp
 
 say "the daemon died while it pinned a link"
@@ -171,9 +176,9 @@ gro late l0 on
 path r2 xdp
 out r2 true
 forwards "a later device" xdp xdp 10.3.0.2
-[[ $(bpftool -j map dump pinned $LAB_PIN/maps/egress | jq length) == 3 ]] || die "not in egress"
+eq "devices in egress" "$(egress)" 3
 on router ip link del r2
-gone() { [[ -z $(iface r2 forward) && $(bpftool -j map dump pinned $LAB_PIN/maps/egress | jq length) == 2 ]]; }
+gone() { [[ -z $(iface r2 forward) && $(egress) == 2 ]]; }
 poll 5 gone || die "a lost device is still there"
 eq "links" "$(links)" 2
 
