@@ -276,19 +276,59 @@ static bool iif_fits(const struct rulebook *b, const struct entry *e, const stru
 	return e->dir == CTB_DIR_ORIG && named;
 }
 
-static __u32 first_fit(const struct rulebook *b, const struct entries *es, const struct tuple *t)
+static bool is_local(const struct rulebook *b, const struct tuple *t)
 {
+	static const struct addr_item local = { .kind = ADDR_LOCAL };
+
+	return item_has(b, &local, t, t->src_hi, t->src_lo) ||
+	       item_has(b, &local, t, t->dst_hi, t->dst_lo);
+}
+
+/*
+ * The entry that must judge the tuple, with its rank: a forward entry is two, of which the second
+ * is for local packets. any_port: the ports are not known, and any may be meant. False: none.
+ */
+static bool first_fit(const struct rulebook *b, const struct entries *es, const struct tuple *t,
+		      bool any_port, struct ctb_entry *out)
+{
+	__u32 rank = 0;
+
 	for (size_t i = 0; i < es->n; i++) {
 		const struct entry *e = &es->e[i];
+		bool split = e->action == CTB_FORWARD;
 
 		if (proto_has(&e->proto, t->proto) &&
 		    addr_fits(b, e->src, t, t->src_hi, t->src_lo) &&
 		    addr_fits(b, e->dst, t, t->dst_hi, t->dst_lo) &&
-		    port_fits(e->sport, t->sport) && port_fits(e->dport, t->dport) &&
-		    iif_fits(b, e, t))
-			return (__u32)i;
+		    (any_port ||
+		     (port_fits(e->sport, t->sport) && port_fits(e->dport, t->dport))) &&
+		    iif_fits(b, e, t)) {
+			bool local = split && is_local(b, t);
+
+			*out = (struct ctb_entry){ .prio = rank + local,
+						   .slot = (__u16)e->slot,
+						   .action = e->action };
+			out->flags |= e->dir == CTB_DIR_REPLY ? CTB_E_REPLY : 0;
+			out->flags |= e->sport || e->dport ? CTB_E_PORTS : 0;
+			out->flags |= local ? CTB_E_LOCAL : 0;
+			return true;
+		}
+		rank += split ? 2 : 1;
 	}
-	return CTB_NO_ENTRY;
+	return false;
+}
+
+static bool same_entry(const struct compiled *c, __u32 bit, bool found,
+		       const struct ctb_entry *want)
+{
+	const struct ctb_entry *e;
+
+	if (bit == CTB_NO_ENTRY || !found)
+		return bit == CTB_NO_ENTRY && !found;
+	cr_assert_lt(bit, c->n_entries);
+	e = &c->entries[bit];
+	return e->prio == want->prio && e->slot == want->slot && e->action == want->action &&
+	       e->flags == want->flags;
 }
 
 static const char *random_addr(char *buf, size_t size)
@@ -307,10 +347,11 @@ static const char *random_addr(char *buf, size_t size)
 static void random_rule(struct strbuf *b)
 {
 	char buf[64];
+	static const char *const actions[] = { "track", "notrack", "forward" };
 	__u32 ports = rnd(5);
 	bool iif = !rnd(8);
 
-	strbuf_addf(b, "%s ", rnd(3) ? "notrack" : "track");
+	strbuf_addf(b, "%s ", actions[rnd(3)]);
 	if (rnd(4))
 		strbuf_addf(b, "%s ", rnd(2) ? "udp" : "{ tcp, udp }");
 	else if (!ports)
@@ -357,6 +398,19 @@ static const char sets[] = "set nets { 10.1.0.0/16, 10.2.3.0/24, 2001:db8:1::/48
 			   "set more { 10.0.0.0/14, 10.1.1.1, 2001:db8::/45, 2001:db8:2::1 }\n"
 			   "set few { 1, 3, 7-9 }\n";
 
+/* As the BPF program asks of a fragment: both ports of the class that stands for any. */
+static __u32 lookup_any_port(const struct compiled *c, const struct tuple *t)
+{
+	static struct ctb_ports unknown;
+	struct compiled view = *c;
+
+	for (size_t i = 0; i < 16; i++) /* random_tuple()'s ports */
+		unknown.class_of[i] = (__u16)c->config.any_port;
+	if (c->ports)
+		view.ports = &unknown;
+	return compiled_lookup(&view, t);
+}
+
 /* Returns how many of 20,000 tuples met a rule. */
 static size_t check_ruleset(unsigned int rules)
 {
@@ -393,19 +447,25 @@ static size_t check_ruleset(unsigned int rules)
 	}
 	if (ruleset_parse_text("t", ".", text.s, text.len, &b.rs, &d))
 		cr_assert(false, "%s", d.text.s);
+	for (size_t i = 0; i < b.rs->n_rules; i++)
+		b.rs->rules[i].slot = (__u32)(b.rs->n_rules - i);
 	cr_assert_eq(expand_ruleset(b.rs, &es, &d), 0);
 	cr_assert_eq(compile(&es, &b.host, 0x40, &c, &d), 0);
 	for (int i = 0; i < 20000; i++) {
+		struct ctb_entry want;
 		struct tuple t;
-		__u32 want, bit;
+		bool found;
 
 		random_tuple(&t);
-		want = first_fit(&b, &es, &t);
-		bit = compiled_lookup(&c, &t);
-		hits += want != CTB_NO_ENTRY;
-		cr_assert_eq(bit == CTB_NO_ENTRY ? bit : c.entries[bit].prio, want,
-			     "proto %u %u>%u quoted %d ifindex %u\n%s", t.proto, t.sport, t.dport,
-			     t.quoted, t.ifindex, text.s);
+		found = first_fit(&b, &es, &t, false, &want);
+		hits += found;
+		cr_assert(same_entry(&c, compiled_lookup(&c, &t), found, &want),
+			  "proto %u %u>%u quoted %d ifindex %u\n%s", t.proto, t.sport, t.dport,
+			  t.quoted, t.ifindex, text.s);
+		found = first_fit(&b, &es, &t, true, &want);
+		cr_assert(same_entry(&c, lookup_any_port(&c, &t), found, &want),
+			  "proto %u any port quoted %d ifindex %u\n%s", t.proto, t.quoted,
+			  t.ifindex, text.s);
 	}
 	cr_assert_gt(hits, 1000);
 	compiled_free(&c);
@@ -474,4 +534,140 @@ Test(compile, a_thousand_rules_of_any_shape_fit)
 	cr_assert_eq(compile(&es, &host, 0x40, &c, &d), 0);
 	compiled_free(&c);
 	entries_free(&es);
+}
+
+static void compile_text(const char *text, struct compiled *c)
+{
+	static struct prefix4 own4[] = { { 0x0a000001, 32 } };
+	struct host host = { .local = { .v4 = own4, .n4 = 1 } };
+	_ruleset_ struct ruleset *rs = NULL;
+	_diag_ struct diag d = {};
+	struct entries es = {};
+
+	if (ruleset_parse_text("t", ".", text, strlen(text), &rs, &d))
+		cr_assert(false, "%s", d.text.s);
+	cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
+	cr_assert_eq(compile(&es, &host, 0x40, c, &d), 0);
+	entries_free(&es);
+}
+
+Test(compile, forward_entries_are_two)
+{
+	/* Failsafe first: two entries. */
+	static const struct {
+		enum ctb_action action;
+		__u8 flags;
+	} want[] = {
+		{ CTB_TRACK, CTB_E_PORTS },
+		{ CTB_TRACK, CTB_E_PORTS | CTB_E_REPLY },
+		{ CTB_NOTRACK, CTB_E_PORTS },
+		{ CTB_NOTRACK, CTB_E_PORTS | CTB_E_REPLY },
+		{ CTB_FORWARD, CTB_E_PORTS },
+		{ CTB_FORWARD, CTB_E_PORTS | CTB_E_LOCAL },
+		{ CTB_FORWARD, CTB_E_PORTS | CTB_E_REPLY },
+		{ CTB_FORWARD, CTB_E_PORTS | CTB_E_REPLY | CTB_E_LOCAL },
+		{ CTB_FORWARD, 0 },
+		{ CTB_FORWARD, CTB_E_LOCAL },
+		{ CTB_FORWARD, CTB_E_REPLY },
+		{ CTB_FORWARD, CTB_E_REPLY | CTB_E_LOCAL },
+		{ CTB_FORWARD, 0 },
+		{ CTB_FORWARD, CTB_E_LOCAL },
+		{ CTB_NOTRACK, 0 },
+	};
+	struct compiled c = {};
+
+	compile_text("notrack udp dport 53\n"
+		     "forward udp dport 54\n"
+		     "forward saddr 10.0.0.0/8\n"
+		     "forward gre\n" /* its own mirror image */
+		     "notrack esp\n",
+		     &c);
+	cr_assert_eq(c.n_entries, sizeof(want) / sizeof(*want));
+	cr_assert_eq(c.config.forward, 1);
+	for (size_t i = 0; i < c.n_entries; i++) {
+		cr_expect_eq(c.entries[i].action, want[i].action, "entry %zu", i);
+		cr_expect_eq(c.entries[i].flags, want[i].flags, "entry %zu: %#x, not %#x", i,
+			     (unsigned int)c.entries[i].flags, (unsigned int)want[i].flags);
+		cr_expect_eq(c.entries[i].prio, i);
+	}
+	compiled_free(&c);
+}
+
+Test(compile, without_forward_rules_nothing_is_split)
+{
+	struct compiled c = {};
+
+	compile_text("failsafe { tcp 22 }\nnotrack udp dport 53\ntrack gre\n", &c);
+	cr_assert_eq(c.n_entries, 5);
+	cr_assert_eq(c.config.forward, 0);
+	/* So that a rule without addresses costs none. */
+	cr_assert_eq(c.config.fields & (1U << CTB_F_SRC | 1U << CTB_F_DST), 0);
+	compiled_free(&c);
+}
+
+/* The first of the two has to ask for addresses, even where the rule names none. */
+Test(compile, forward_rules_ask_who_is_local)
+{
+	struct tuple t = { .proto = 47, .src_lo = 0x0a000002, .dst_lo = 0x0a000003 };
+	struct compiled c = {};
+
+	compile_text("forward gre\n", &c);
+	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, 0);
+	t.dst_lo = 0x0a000001;
+	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, CTB_E_LOCAL);
+	t.dst_lo = 0x0a000003;
+	t.src_lo = 0x0a000001;
+	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, CTB_E_LOCAL);
+	compiled_free(&c);
+}
+
+Test(compile, the_row_of_any_port_has_all)
+{
+	static const int fields[] = { CTB_F_SPORT, CTB_F_DPORT };
+	_strbuf_ struct strbuf text = {};
+	struct compiled c = {};
+
+	for (int rules = 3; rules < 300; rules += 99) {
+		for (int i = 0; i < rules; i++)
+			strbuf_addf(&text, "forward udp sport %d saddr 10.%d.%d.0/24\n", i + 100,
+				    i / 256, i % 256);
+		compile_text(text.s, &c);
+		for (int k = 0; k < 2; k++) {
+			const struct bits *b = &c.bits[fields[k]];
+			const __u64 *row = b->v + c.config.any_port * b->stride;
+			size_t entries = 0;
+
+			cr_assert_eq(b->rows, c.config.any_port + 1);
+			for (size_t i = b->stride > 1; i < b->stride; i++)
+				entries += (size_t)__builtin_popcountll(row[i]);
+			cr_expect_eq(entries, (size_t)rules * 4 + 2);
+		}
+		for (int port = 0; port < 65536; port++)
+			cr_assert_neq(c.ports->class_of[port], c.config.any_port);
+		compiled_free(&c);
+		text.len = 0;
+	}
+}
+
+Test(compile, forward_rules_take_twice_the_bits)
+{
+	for (int rules = 960; rules <= 1024; rules += 64) {
+		_strbuf_ struct strbuf text = {};
+		_ruleset_ struct ruleset *rs = NULL;
+		_diag_ struct diag d = {};
+		struct entries es = {};
+		struct compiled c = {};
+		struct host host = {};
+		int err;
+
+		for (int i = 0; i < rules; i++)
+			strbuf_addf(&text, "forward udp port %d saddr 10.%d.%d.1\n", i + 100,
+				    i / 256, i % 256);
+		cr_assert_eq(ruleset_parse_text("t", ".", text.s, text.len, &rs, &d), 0);
+		cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
+		err = compile(&es, &host, 0x40, &c, &d);
+		cr_expect_eq(err, rules < 1024 ? 0 : -E2BIG, "%d rules: %d", rules, err);
+		compiled_free(&c);
+		entries_free(&es);
+	}
 }
