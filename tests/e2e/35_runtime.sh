@@ -72,7 +72,7 @@ eq "9000 to a prefix still in the set" "$(bypassed 9000)" 1
 list=$(ctb list)
 generation=$(ctb status -j | jq .generation)
 for bad in "notrack udp dport" "notrack udp dport 70000" "notrack gre dport 80" "notrack @" \
-	"notrack udp dport @nope" "notrack saddr 10.0.0.1 daddr fd00::1" "forward daddr 10.9.0.0/16" \
+	"notrack udp dport @nope" "notrack saddr 10.0.0.1 daddr fd00::1" "forward udp dport 70000" \
 	"interface eth7" "notrack udp dport 1 } { add rule" "notrack iif r0 udp dport 5"; do
 	fails ctb add "$bad"
 	ge "an error says something about $bad" ${#OUT} 10
