@@ -199,6 +199,13 @@ static __always_inline enum verdict try_forward(struct __sk_buff *skb, int l2, _
 	return UNTRACKED;
 }
 
+static __always_inline int vlan_device_judges(__u32 ifindex, __u16 vid)
+{
+	struct ctb_vlan_key k = { .parent = ifindex, .vid = vid };
+
+	return vid && cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k);
+}
+
 /* Judge the packet and count it, under its rule or under a reason. mark: without our bit. */
 static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 mark)
 {
@@ -211,14 +218,10 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 m
 	r = parse_skb(skb, l2, CTB_FAST, &p);
 	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
 		r = parse_full(skb, l2, &p);
-	if (p.vid) {
-		struct ctb_vlan_key k = { .parent = ifindex, .vid = p.vid };
-
-		if (cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k))
-			r = CTB_R_VLAN_DEVICE;
-	} else if (skb->pkt_type == PACKET_OTHERHOST) {
+	if (vlan_device_judges(ifindex, p.vid))
+		r = CTB_R_VLAN_DEVICE; /* which may have another MAC address than this one */
+	else if (skb->pkt_type == PACKET_OTHERHOST)
 		r = CTB_R_OTHER_HOST;
-	}
 	if (cfg.forward && is_fragment(&p, r) && r != CTB_R_VLAN_DEVICE && r != CTB_R_OTHER_HOST) {
 		int v = classify_fragment(skb, p.l3, p.v6, ifindex);
 

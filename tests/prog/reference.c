@@ -386,7 +386,7 @@ int ref_parse(const struct ref_host *host, const struct ref_frame *f, struct ref
 		*reason = CTB_R_VLAN_DEVICE;
 		return -EINVAL;
 	}
-	if (!vid && f->other_host) {
+	if (f->other_host) {
 		*reason = CTB_R_OTHER_HOST;
 		return -EINVAL;
 	}
