@@ -98,6 +98,10 @@ ge "the daemon's programs of type XDP" \
 	"$(cat /proc/$LAB_DAEMON/fdinfo/* 2>/dev/null | grep -c 'prog_type:.*[^0-9]6$')" 1
 has "the table" "$(ctb status)" "forward in    xdp"
 has "the table" "$(ctb stats)" "not forwarded"
+le "columns of stats" "$(ctb stats | wc -L)" 120
+(timeout 3 "$CTBYPASS" stats -w -S $LAB_SOCK || true) >watched
+has "stats -w" "$(<watched)" "not forwarded"
+le "columns of stats -w" "$(wc -L <watched)" 120
 
 say "a reload swaps the program under the link"
 id=$(link_id r0)
@@ -115,6 +119,24 @@ eq "link" "$(link_id r0)" "$id"
 tool client udp_flows -n 10 10.2.0.2 8080 >/dev/null
 eq "packets of another rule that netfilter saw" "$(state_count router forward untracked)" 20
 on router nft reset counters table inet watch_forward >/dev/null
+echo 'forward udp dport 8080' >$LAB_CONF
+ctb reload >/dev/null
+
+say "swaps under traffic, between forwarding more and less"
+read -r all xdp tc < <(outcomes)
+background load client $PYTHON "$LAB_LIB/udp_flows.py" -n 50 -k 2000 -t 30 10.2.0.2 8080
+n=0
+while kill -0 "$(<load.pid)" 2>/dev/null; do
+	n=$((n + 1))
+	((n % 2)) && echo 'notrack udp dport 9' >>$LAB_CONF || sed -i '$d' $LAB_CONF
+	ctb reload >/dev/null
+done
+background_wait load || die "packets were lost: $(<load.log)"
+ge "swaps" $n 3
+read -r all2 xdp2 tc2 < <(outcomes)
+eq "packets judged" $((all2 - all)) 200000
+eq "packets forwarded" $((xdp2 + tc2 - xdp - tc)) 200000
+ge "by XDP" $((xdp2 - xdp)) 199900
 echo 'forward udp dport 8080' >$LAB_CONF
 ctb reload >/dev/null
 
