@@ -321,23 +321,17 @@ static bool same_role(const struct forward_role *a, const struct forward_role *b
 	       !strcmp(a->why_in, b->why_in);
 }
 
-static void refresh_hook(struct hook *h, const struct host_if *dev, const struct forward_role *role)
+static void refresh_hook(struct hook *h, const struct host_if *dev)
 {
-	static const struct forward_role none = {};
-
-	if (!role)
-		role = &none;
-	if (!same_device(&h->dev, dev) || !same_role(&h->role, role))
+	if (!same_device(&h->dev, dev))
 		h->xdp_refused = false;
 	h->dev = *dev;
-	h->role = *role;
 	snprintf(h->pub.name, sizeof(h->pub.name), "%s", dev->name);
 	h->ether = !tc_is_layer3(dev->type);
 }
 
 /* Devices as they are now; hooks of those that are gone are forgotten. */
-static int refresh_hooks(struct datapath *dp, const struct host *host,
-			 const struct forward_plan *plan)
+static int refresh_hooks(struct datapath *dp, const struct host *host)
 {
 	for (size_t i = 0; i < dp->n_hooks;) {
 		const struct host_if *h = host_find(host, dp->hooks[i].pub.ifindex);
@@ -356,13 +350,28 @@ static int refresh_hooks(struct datapath *dp, const struct host *host,
 			return -ENOMEM;
 	}
 	sort_hooks(dp);
-	for (size_t i = 0; i < dp->n_hooks; i++) {
-		int ifindex = dp->hooks[i].pub.ifindex;
-
-		refresh_hook(&dp->hooks[i], host_find(host, ifindex),
-			     plan->active ? forward_plan_find(plan, ifindex) : NULL);
-	}
+	for (size_t i = 0; i < dp->n_hooks; i++)
+		refresh_hook(&dp->hooks[i], host_find(host, dp->hooks[i].pub.ifindex));
 	return 0;
+}
+
+/* The plan is that of the rules in force. */
+static void set_roles(struct datapath *dp, const struct forward_plan *plan)
+{
+	static const struct forward_role none = {};
+
+	for (size_t i = 0; i < dp->n_hooks; i++) {
+		struct hook *h = &dp->hooks[i];
+		const struct forward_role *role = NULL;
+
+		if (plan->active)
+			role = forward_plan_find(plan, h->pub.ifindex);
+		if (!role)
+			role = &none;
+		if (!same_role(&h->role, role))
+			h->xdp_refused = false;
+		h->role = *role;
+	}
 }
 
 /* A generation's maps under the names people look for. */
@@ -419,7 +428,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	int err;
 
 	*error = NULL;
-	err = refresh_hooks(dp, host, plan);
+	err = refresh_hooks(dp, host);
 	if (!err)
 		err = netdevs_write(dp, &dp->prepared, plan);
 	if (!err)
@@ -430,6 +439,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	generation_free(&dp->running);
 	dp->running = dp->prepared;
 	dp->prepared = (struct generation){};
+	set_roles(dp, plan);
 	xdp_swap_all(dp);
 	tc_reach_wish(dp, host, interfaces);
 	xdp_reach_wish(dp, true);
@@ -486,11 +496,12 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 	    !netdevs_fit(&dp->running, host) ||
 	    (has_layer3(host) && !bpf_program__autoload(dp->running.tc->progs.ctb_tc_ip)))
 		return 1;
-	err = refresh_hooks(dp, host, plan);
+	err = refresh_hooks(dp, host);
 	if (!err)
 		err = netdevs_write(dp, &dp->running, plan);
 	if (err)
 		return err;
+	set_roles(dp, plan);
 	tc_reach_wish(dp, host, interfaces);
 	xdp_reach_wish(dp, false);
 	return 0;
