@@ -584,6 +584,9 @@ Test(compile, forward_entries_are_two)
 		     &c);
 	cr_assert_eq(c.n_entries, sizeof(want) / sizeof(*want));
 	cr_assert_eq(c.config.forward, 1);
+	/* What XDP asks for. */
+	cr_expect_eq(c.config.forward_bits,
+		     1ULL << 4 | 1ULL << 6 | 1ULL << 8 | 1ULL << 10 | 1ULL << 12);
 	for (size_t i = 0; i < c.n_entries; i++) {
 		cr_expect_eq(c.entries[i].action, want[i].action, "entry %zu", i);
 		cr_expect_eq(c.entries[i].flags, want[i].flags, "entry %zu: %#x, not %#x", i,
@@ -600,6 +603,7 @@ Test(compile, without_forward_rules_nothing_is_split)
 	compile_text("failsafe { tcp 22 }\nnotrack udp dport 53\ntrack gre\n", &c);
 	cr_assert_eq(c.n_entries, 5);
 	cr_assert_eq(c.config.forward, 0);
+	cr_assert_eq(c.config.forward_bits, 0);
 	/* So that a rule without addresses costs none. */
 	cr_assert_eq(c.config.fields & (1U << CTB_F_SRC | 1U << CTB_F_DST), 0);
 	compiled_free(&c);
