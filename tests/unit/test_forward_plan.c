@@ -233,7 +233,7 @@ Test(forward_plan, rules_with_an_interface)
 Test(forward_plan, enslaved)
 {
 	int a = nic("eth0"), b = nic("eth1"), bond = add("bond0", "bond", "bonding"),
-	    br = add("br0", "bridge", "bridge"), c = nic("eth2");
+	    br = add("br0", "bridge", ""), c = nic("eth2");
 
 	ifs[a].master = ifs[bond].ifindex;
 	ifs[b].master = ifs[br].ifindex;
@@ -421,13 +421,13 @@ Test(forward_plan, cpus_without_a_queue)
 Test(forward_plan, old_kernels)
 {
 	int a = add("eth0", "", "ixgbe"), b = add("eth1", "", "e1000e"), c = veth("v0", false),
-	    d = add("eth2", "", "igc"), br = add("br0", "bridge", "bridge");
+	    d = add("eth2", "", "igc"), br = add("br0", "bridge", "");
 
 	for (size_t i = 0; i < host.n_ifs; i++)
 		routes[i].xdp_known = routes[i].xdp_redirect = false;
 	make_plan(ANY);
 	expect(a, "ixo-", "", "only while XDP is attached");
-	expect(b, "ixo-", "", "this kernel (before 6.3) cannot tell");
+	expect(b, "ixo-", "", "driver e1000e: this kernel (before 6.3) cannot tell");
 	expect(c, "ixo-", "", "cannot tell");
 	expect(d, "ixoX", "", "");
 	expect(br, "i-o-", "bridge has no native XDP", "cannot tell");
@@ -564,6 +564,21 @@ Test(forward_plan, vlan_device_on_a_driver_that_needs_its_program)
 	routes[a].xdp_out = true;
 	make_plan("forward iif eth1 oneway\n");
 	expect(v, "i-oX", "no forward rule", "");
+	/* It takes them because of somebody else's program, who may remove it. */
+	make_plan("forward iif eth9 oneway\n");
+	expect(a, "i-o-", "no forward rule", "only while XDP");
+	expect(v, "i-o-", "no forward rule", "eth0: takes XDP frames only while");
+}
+
+Test(forward_plan, a_vlan_device_and_nobody_who_takes)
+{
+	int a = nic("eth0"), v = vlan("eth0.5", a, 5);
+
+	routes[a].xdp_out = false;
+	make_plan(ANY);
+	expect(a, "i-o-", "no other device", "takes no XDP frames");
+	expect(v, "i-o-", "no other device", "eth0: driver super takes no");
+	cr_expect_not(flag(v, CTB_ND_XDP_IN));
 }
 
 /* --- facts about routing --- */
