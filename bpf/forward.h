@@ -16,9 +16,9 @@
 #define CTB_ROUTED (-1)
 
 /*
- * When each neighbour was last used the kernel's way; see wants_refresh(). XDP and tc share the map,
- * as all of one name, but not the number: what XDP hands to tc for that is to be seen as new there.
- * Written and read by the programs alone.
+ * When each neighbour was last used the kernel's way; see wants_refresh(). XDP and tc share the
+ * map, as all of one name, but not the number: what XDP hands to tc for that is to be seen as new
+ * there. Written and read by the programs alone.
  */
 #define NEIGH_SLOTS 4096
 struct ctb_neigh_seen {
@@ -243,7 +243,7 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	__u32 len = t->mtu_len;
+	__u32 len = t->mtu_len, route_mtu;
 	struct ctb_netdev *nd;
 	long rc;
 	int r;
@@ -259,6 +259,9 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
 	/* The longest fragment decides for all of them, and none is longer than what comes in. */
 	if (t->fragment && in->mtu > len)
 		len = in->mtu;
+	route_mtu = p->v6 ? in->route_mtu6 : in->route_mtu4;
+	if (route_mtu && len > route_mtu)
+		return CTB_FB_MTU;
 	fib->tot_len = len < 0xffff ? len : 0xffff;
 	fib->ifindex = t->ifindex;
 	rc = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
@@ -277,17 +280,17 @@ static __always_inline int find_route(CTB_CTX *ctx, __u32 l3, const struct ctb_p
 /*
  * Redirected packets do not tell the kernel that a neighbour is in use: its entry would go STALE
  * and stay so, and a host that comes back with another MAC address would never be found. So every
- * 4.3 seconds one packet for each neighbour is sent by bpf_redirect_neigh() (XDP hands it to tc for
- * that), which uses the entry like any other output (neigh_output(), include/net/neighbour.h) and
- * makes a stale one be probed. The epoch is part of the hash, so that two neighbours that share a
- * slot do not share the next one; so is the next hop's address (the lookup leaves it where the
- * destination was; the part behind an IPv4 address is 0), since one host has an entry for each of
- * its addresses.
+ * 1,024 jiffies (4 seconds at 250 Hz) one packet for each neighbour is sent by bpf_redirect_neigh()
+ * (XDP hands it to tc for that), which uses the entry like any other output (neigh_output(),
+ * include/net/neighbour.h) and makes a stale one be probed. The epoch is part of the hash, so that
+ * two neighbours that share a slot do not share the next one; so is the next hop's address (the
+ * lookup leaves it where the destination was; the part behind an IPv4 address is 0), since one host
+ * has an entry for each of its addresses.
  */
 static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
 {
 	/* The map starts with 0. */
-	__u32 epoch = (__u32)(bpf_ktime_get_coarse_ns() >> 32) + 1, slot, *last;
+	__u32 epoch = (__u32)(bpf_jiffies64() >> 10) + 1, slot, *last;
 	struct ctb_neigh_seen *seen;
 
 	slot = (fib->ipv6_dst[0] ^ fib->ipv6_dst[1] ^ fib->ipv6_dst[2] ^ fib->ipv6_dst[3] ^

@@ -132,10 +132,12 @@ static int assign_bits(struct build *b, struct diag *d)
 		}
 	}
 	if (next > CTB_MAX_ENTRIES) {
-		diag_error(d, (struct pos){}, NULL, NULL,
-			   "too many rules: they need %zu bits in the classifier, which has %d (a "
-			   "rule takes one bit for each direction, twice that with `port`)",
-			   next, CTB_MAX_ENTRIES);
+		diag_error(
+			d, (struct pos){}, NULL, NULL,
+			"too many rules: they need %zu bits in the classifier, which has %d (a "
+			"rule takes one bit for each direction, twice that with `port`, and twice that "
+			"with `forward`)",
+			next, CTB_MAX_ENTRIES);
 		return -E2BIG;
 	}
 	b->words = (next + 63) / 64;

@@ -419,13 +419,20 @@ static bool has_partial(const struct dev *d)
 	return d->h->kind[0] || !strcmp(d->r->driver, "vif"); /* Xen */
 }
 
+static __u16 mtu16(unsigned int mtu)
+{
+	return (__u16)(mtu < 65535 ? mtu : 65535);
+}
+
 static void fill_netdev(const struct plan *p, const struct dev *d)
 {
 	const struct dev *at = d->h->vid ? d->below : d;
 	struct ctb_netdev *nd = &d->role->netdev;
 
 	memcpy(nd->mac, d->h->mac, sizeof(nd->mac));
-	nd->mtu = (__u16)(d->h->mtu < 65535 ? d->h->mtu : 65535);
+	nd->mtu = mtu16(d->h->mtu);
+	nd->route_mtu4 = mtu16(p->routing->route_mtu4);
+	nd->route_mtu6 = mtu16(p->routing->route_mtu6);
 	nd->flags |= routing_flags(p, d);
 	if (d->role->in)
 		nd->flags |= CTB_ND_IN;

@@ -83,17 +83,17 @@ static void prune_egress(int fd, const struct forward_plan *plan)
 }
 
 /*
- * In two halves, each whole to its readers: MAC address and flags, then where frames leave. Both
- * mixtures of old and new keep a frame here or send it where it may go.
+ * In three parts, each whole to its readers: MAC address and flags, where frames leave, MTUs of
+ * routes. Every mixture of old and new keeps a frame here or sends it where it may go.
  */
 static void store(struct ctb_netdev *at, const struct ctb_netdev *v)
 {
-	typedef __u64 __attribute__((may_alias)) half;
-	const half *from = (const half *)(const void *)v;
-	half *to = (half *)(void *)at;
+	typedef __u64 __attribute__((may_alias)) part;
+	const part *from = (const part *)(const void *)v;
+	part *to = (part *)(void *)at;
 
-	_Static_assert(sizeof(*at) == 2 * sizeof(half), "two stores");
-	for (int i = 0; i < 2; i++) {
+	_Static_assert(sizeof(*at) == 3 * sizeof(part), "three stores");
+	for (int i = 0; i < 3; i++) {
 		if (to[i] != from[i])
 			__atomic_store_n(&to[i], from[i], __ATOMIC_RELEASE);
 	}

@@ -173,15 +173,14 @@ static int read_rules(struct mnl_socket *nl, unsigned char family, struct routin
 	return absent(err) ? 0 : err;
 }
 
-/* --- routes with several next hops --- */
+/* --- routes --- */
 
 /*
- * Does one message fit? The dump is left at the first that does: its socket is closed then. A
- * million routes go by here, so no more is looked at than must be; and that the table changed
- * meanwhile (NLM_F_DUMP_INTR) is no reason to begin again: changes are notified.
+ * All messages of a dump. A million routes go by here, so no more is looked at than must be; and
+ * that the table changed meanwhile (NLM_F_DUMP_INTR) is no reason to begin again: changes are
+ * notified.
  */
-static int dump_has(struct mnl_socket *nl, const struct nlmsghdr *request,
-		    bool (*fits)(const struct nlmsghdr *nlh))
+static int walk(struct mnl_socket *nl, const struct nlmsghdr *request, struct routing *out)
 {
 	size_t size = 32768; /* what the kernel fills at most in one go */
 	_free_ char *buf = malloc(size);
@@ -205,33 +204,78 @@ static int dump_has(struct mnl_socket *nl, const struct nlmsghdr *request,
 
 				return e->error;
 			}
-			if (fits(nlh))
-				return 1;
+			routing_add_route(out, nlh);
 		}
 	}
 }
 
-static bool has_attr(const struct nlmsghdr *nlh, size_t header, __u16 type)
+static unsigned int mtu_of(const struct nlattr *metrics)
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, header)
+	mnl_attr_for_each_nested(a, metrics)
 	{
-		if (mnl_attr_get_type(a) == type)
-			return true;
+		if (mnl_attr_get_type(a) == RTAX_MTU && mnl_attr_get_payload_len(a) >= 4)
+			return mnl_attr_get_u32(a);
 	}
-	return false;
+	return 0;
 }
 
-static bool is_multipath(const struct nlmsghdr *nlh)
+static unsigned int smaller(unsigned int a, unsigned int b)
 {
-	return nlh->nlmsg_type == RTM_NEWROUTE &&
-	       has_attr(nlh, sizeof(struct rtmsg), RTA_MULTIPATH);
+	return !a || (b && b < a) ? b : a;
 }
 
-static bool is_group(const struct nlmsghdr *nlh)
+void routing_add_route(struct routing *r, const struct nlmsghdr *nlh)
 {
-	return nlh->nlmsg_type == RTM_NEWNEXTHOP && has_attr(nlh, sizeof(struct nhmsg), NHA_GROUP);
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *a;
+	bool v4, several = false;
+	unsigned int mtu = 0;
+
+	if (nlh->nlmsg_type == RTM_NEWNEXTHOP) {
+		mnl_attr_for_each(a, nlh, sizeof(struct nhmsg))
+		{
+			/* Routes of either family may use it: it is taken for both. */
+			if (mnl_attr_get_type(a) == NHA_GROUP)
+				r->multipath4 = r->multipath6 = true;
+		}
+		return;
+	}
+	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+	    rtm->rtm_type != RTN_UNICAST || rtm->rtm_flags & RTM_F_CLONED)
+		return;
+	v4 = rtm->rtm_family == AF_INET;
+	if (!v4 && rtm->rtm_family != AF_INET6)
+		return;
+	mnl_attr_for_each(a, nlh, sizeof(*rtm))
+	{
+		if (mnl_attr_get_type(a) == RTA_MULTIPATH)
+			several = true;
+		else if (mnl_attr_get_type(a) == RTA_METRICS)
+			mtu = mtu_of(a);
+	}
+	if (v4) {
+		r->multipath4 |= several;
+		r->route_mtu4 = smaller(r->route_mtu4, mtu);
+	} else {
+		r->multipath6 |= several;
+		r->route_mtu6 = smaller(r->route_mtu6, mtu);
+	}
+}
+
+bool routing_add_routes(struct routing *a, const struct routing *b)
+{
+	unsigned int mtu4 = smaller(a->route_mtu4, b->route_mtu4);
+	unsigned int mtu6 = smaller(a->route_mtu6, b->route_mtu6);
+	bool news = (b->multipath4 && !a->multipath4) || (b->multipath6 && !a->multipath6) ||
+		    mtu4 != a->route_mtu4 || mtu6 != a->route_mtu6;
+
+	a->multipath4 |= b->multipath4;
+	a->multipath6 |= b->multipath6;
+	a->route_mtu4 = mtu4;
+	a->route_mtu6 = mtu6;
+	return news;
 }
 
 static int open_strict(struct mnl_socket **nl)
@@ -244,8 +288,7 @@ static int open_strict(struct mnl_socket **nl)
 	return err;
 }
 
-/* 1, 0 or -errno. */
-static int any_group(void)
+static int walk_groups(struct routing *out)
 {
 	_mnl_ struct mnl_socket *nl = NULL;
 	char buf[64];
@@ -256,11 +299,11 @@ static int any_group(void)
 	mnl_attr_put(nlh, NHA_GROUPS, 0, NULL);
 	err = open_strict(&nl);
 	if (!err)
-		err = dump_has(nl, nlh, is_group);
+		err = walk(nl, nlh, out);
 	return absent(err) ? 0 : err; /* before 5.3 */
 }
 
-static int any_multipath(unsigned char family)
+static int walk_routes(unsigned char family, struct routing *out)
 {
 	_mnl_ struct mnl_socket *nl = NULL;
 	char buf[64];
@@ -272,25 +315,30 @@ static int any_multipath(unsigned char family)
 	rtm->rtm_type = RTN_UNICAST;
 	err = open_strict(&nl);
 	if (!err)
-		err = dump_has(nl, nlh, is_multipath);
+		err = walk(nl, nlh, out);
 	return absent(err) || err == -ENOENT ? 0 : err;
 }
 
-int routing_read_multipath(bool *has4, bool *has6)
+int routing_read_routes(struct routing *out)
 {
-	int group = any_group(), v4 = 0, v6 = 0;
+	struct routing r = {};
+	int err = walk_groups(&r);
 
-	/* Routes of either family may use a group: it is taken for both. */
-	if (group == 0) {
-		v4 = any_multipath(AF_INET);
-		v6 = any_multipath(AF_INET6);
-	}
-	if (group < 0 || v4 < 0 || v6 < 0)
-		return group < 0 ? group : v4 < 0 ? v4 : v6;
-	*has4 = group || v4;
-	*has6 = group || v6;
+	if (!err)
+		err = walk_routes(AF_INET, &r);
+	if (!err)
+		err = walk_routes(AF_INET6, &r);
+	if (err)
+		return err;
+	out->multipath4 = r.multipath4;
+	out->multipath6 = r.multipath6;
+	out->route_mtu4 = r.route_mtu4;
+	out->route_mtu6 = r.route_mtu6;
 	return 0;
 }
+
+#define HASH_POLICY4 "/proc/sys/net/ipv4/fib_multipath_hash_policy"
+#define HASH_POLICY6 "/proc/sys/net/ipv6/fib_multipath_hash_policy"
 
 /* One small number from /proc/sys; 0 when the kernel has no such thing. */
 static int read_sysctl(const char *path)
@@ -466,8 +514,8 @@ int routing_read_most(const struct host *host, struct routing *out)
 	}
 	read_attached(host, &r);
 	r.xfrm = any_policies();
-	r.hash_policy4 = read_sysctl("/proc/sys/net/ipv4/fib_multipath_hash_policy");
-	r.hash_policy6 = read_sysctl("/proc/sys/net/ipv6/fib_multipath_hash_policy");
+	r.hash_policy4 = read_sysctl(HASH_POLICY4);
+	r.hash_policy6 = read_sysctl(HASH_POLICY6);
 	*out = r;
 	return 0;
 }
@@ -479,12 +527,18 @@ int routing_read(const struct host *host, struct routing *out)
 
 	if (err)
 		return err;
-	err = routing_read_multipath(&r.multipath4, &r.multipath6);
+	err = routing_read_routes(&r);
 	if (err)
 		routing_free(&r);
 	else
 		*out = r;
 	return err;
+}
+
+bool routing_hash_policy_changed(const struct routing *r)
+{
+	return r->hash_policy4 != read_sysctl(HASH_POLICY4) ||
+	       r->hash_policy6 != read_sysctl(HASH_POLICY6);
 }
 
 void routing_free(struct routing *r)
@@ -510,7 +564,8 @@ bool routing_same(const struct routing *a, const struct routing *b)
 	if (a->n_ifs != b->n_ifs || a->xfrm != b->xfrm || a->mark_rules != b->mark_rules ||
 	    a->input_rules4 != b->input_rules4 || a->input_rules6 != b->input_rules6 ||
 	    a->forwards6 != b->forwards6 || a->multipath4 != b->multipath4 ||
-	    a->multipath6 != b->multipath6 || a->hash_policy4 != b->hash_policy4 ||
+	    a->multipath6 != b->multipath6 || a->route_mtu4 != b->route_mtu4 ||
+	    a->route_mtu6 != b->route_mtu6 || a->hash_policy4 != b->hash_policy4 ||
 	    a->hash_policy6 != b->hash_policy6)
 		return false;
 	for (size_t i = 0; i < a->n_ifs; i++) {

@@ -7,6 +7,8 @@
 #ifndef CTBYPASS_ROUTING_H
 #define CTBYPASS_ROUTING_H
 
+#include <linux/netlink.h>
+
 #include "host.h"
 
 /* One device, in the order of host->ifs (by ifindex). */
@@ -42,6 +44,11 @@ struct routing {
 	bool forwards6; /* net.ipv6.conf.all.forwarding, which ip6_forward() goes by */
 	/* Routes with several next hops exist. */
 	bool multipath4, multipath6;
+	/*
+	 * The smallest MTU that any route names (`ip route ... mtu N`), 0: none does. The kernel
+	 * forwards by it (ip_dst_mtu_maybe_forward()), bpf_fib_lookup() does not ask for it.
+	 */
+	unsigned int route_mtu4, route_mtu6;
 	int hash_policy4, hash_policy6; /* net.ipvN.*fib_multipath_hash_policy */
 };
 
@@ -50,27 +57,35 @@ struct routing {
  * Before 6.3 nothing notifies of xdp_attached: read again after XDP was attached or detached.
  */
 int routing_read(const struct host *host, struct routing *out);
-/* The same without multipath4 and multipath6; and these alone. */
+/* The same without what all routes have to be looked through for; and that alone. */
 int routing_read_most(const struct host *host, struct routing *out);
-int routing_read_multipath(bool *v4, bool *v6);
+int routing_read_routes(struct routing *out);
 void routing_free(struct routing *r);
+/* Take over what b has seen of routes; true when that is news. */
+bool routing_add_routes(struct routing *a, const struct routing *b);
+/* What one route or next hop group (RTM_NEWROUTE, RTM_NEWNEXTHOP) adds to that. */
+void routing_add_route(struct routing *r, const struct nlmsghdr *nlh);
 bool routing_same(const struct routing *a, const struct routing *b);
 const struct route_if *routing_find(const struct routing *r, int ifindex);
 
 /*
  * Watch for changes: one descriptor to poll (an epoll of all the sockets that are needed), or
  * -errno. Covered: netconf of both families (forwarding, rp_filter), XFRM policies, rules,
- * multipath routes, XDP and other features of devices. Sysctls without notification are read anew
- * by routing_read.
+ * routes with several next hops or an MTU, XDP and other features of devices. The hash policies
+ * notify nobody and are looked at every ten seconds.
  */
+/* routing_read()'s hash policies alone: true when they are not what *r says. */
+bool routing_hash_policy_changed(const struct routing *r);
+
 struct routing_watch;
 int routing_watch_open(struct routing_watch **out);
 int routing_watch_fd(const struct routing_watch *w);
 /* 1: something may have changed; 0: nothing that concerns us; or -errno. */
 int routing_watch_drain(struct routing_watch *w);
 /*
- * routing_read() for who has a watch: it is told of every new route with several next hops, so
- * that all routes are looked through for them only once. What was seen is taken for granted then.
+ * routing_read() for who has a watch: it is told of every new route with several next hops or an
+ * MTU, so that all routes are looked through for them only once. What was seen is taken for
+ * granted then.
  */
 int routing_watch_read(struct routing_watch *w, const struct host *host, struct routing *out);
 void routing_watch_close(struct routing_watch *w); /* NULL is fine */

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 #include "netdev_caps.h"
 #include "routing.h"
@@ -18,35 +19,42 @@
 #define SOL_NETLINK 270
 #endif
 
+#define POLICY_SECONDS 10
+
 enum {
 	W_ROUTE,
 	W_XFRM,
 	W_GENERIC,
+	W_TIMER, /* for the hash policies, which notify nobody */
 	W_MAX
 };
 
 struct routing_watch {
 	int epfd;
-	int fd[W_MAX];	 /* -1: this kernel has no such family */
-	__u16 ethtool;	 /* number of the generic netlink family; 0: there is none */
-	bool looked;	 /* has4 and has6 are right, but for what is still unread */
-	bool has4, has6; /* there are, or were, routes with several next hops */
+	int fd[W_MAX];	     /* -1: this kernel has no such family */
+	__u16 ethtool;	     /* number of the generic netlink family; 0: there is none */
+	bool looked;	     /* what `seen` says of routes is right, but for what is still unread */
+	struct routing seen; /* of routes there are, or were, and the hash policies; no devices */
 };
 
 /*
- * A full BGP feed is a message per route. Let through of them only those with several next hops,
- * before they take room in the socket's buffer. Those by nexthop id say so by their group. BPF
- * loads are big-endian, netlink headers are not: hence htons(). SKF_AD_NLATTR looks for attribute
- * X from offset A on.
+ * A full BGP feed is a message per route. Let through of them only those with several next hops or
+ * metrics, before they take room in the socket's buffer. Those by nexthop id say so by their group.
+ * BPF loads are big-endian, netlink headers are not: hence htons(). SKF_AD_NLATTR looks for
+ * attribute X from offset A on.
  */
-static int skip_single_routes(int fd)
+static int skip_plain_routes(int fd)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 5, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 5),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 9, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 0, 9),
 		BPF_STMT(BPF_LD | BPF_IMM, NLMSG_HDRLEN + sizeof(struct rtmsg)),
 		BPF_STMT(BPF_LDX | BPF_IMM, RTA_MULTIPATH),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (__u32)SKF_AD_OFF + SKF_AD_NLATTR),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5),
+		BPF_STMT(BPF_LD | BPF_IMM, NLMSG_HDRLEN + sizeof(struct rtmsg)),
+		BPF_STMT(BPF_LDX | BPF_IMM, RTA_METRICS),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (__u32)SKF_AD_OFF + SKF_AD_NLATTR),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 0),
@@ -84,7 +92,7 @@ static int open_route(void)
 					RTNLGRP_IPV4_RULE,    RTNLGRP_IPV6_RULE,
 					RTNLGRP_IPV4_ROUTE,   RTNLGRP_IPV6_ROUTE };
 	_close_ int fd = open_socket(NETLINK_ROUTE);
-	int err = fd < 0 ? fd : skip_single_routes(fd);
+	int err = fd < 0 ? fd : skip_plain_routes(fd);
 
 	for (size_t i = 0; !err && i < ARRAY_SIZE(groups); i++)
 		err = join(fd, groups[i]);
@@ -126,6 +134,17 @@ static int open_generic(__u16 *ethtool)
 	return err && err != -ENOENT ? err : TAKE_FD(fd);
 }
 
+static int open_timer(void)
+{
+	const struct itimerspec every = { { POLICY_SECONDS, 0 }, { POLICY_SECONDS, 0 } };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	timerfd_settime(fd, 0, &every, NULL);
+	return fd;
+}
+
 int routing_watch_open(struct routing_watch **out)
 {
 	struct routing_watch *w = calloc(1, sizeof(*w));
@@ -139,6 +158,7 @@ int routing_watch_open(struct routing_watch **out)
 	w->fd[W_ROUTE] = open_route();
 	w->fd[W_XFRM] = open_xfrm();
 	w->fd[W_GENERIC] = open_generic(&w->ethtool);
+	w->fd[W_TIMER] = open_timer();
 	for (int i = 0; i < W_MAX; i++) {
 		struct epoll_event ev = { .events = EPOLLIN, .data.u32 = (__u32)i };
 
@@ -183,50 +203,33 @@ int routing_watch_read(struct routing_watch *w, const struct host *host, struct 
 	if (err)
 		return err;
 	if (!w->looked) {
-		bool v4, v6;
+		struct routing now = {};
 
-		err = routing_read_multipath(&v4, &v6);
+		err = routing_read_routes(&now);
 		if (err) {
 			routing_free(&r);
 			return err;
 		}
-		w->has4 |= v4;
-		w->has6 |= v6;
+		routing_add_routes(&w->seen, &now);
 		w->looked = true;
 	}
-	r.multipath4 = w->has4;
-	r.multipath6 = w->has6;
+	routing_add_routes(&r, &w->seen);
+	w->seen.hash_policy4 = r.hash_policy4;
+	w->seen.hash_policy6 = r.hash_policy6;
 	*out = r;
 	return 0;
 }
 
-/* True when it is news. */
-static bool saw_multipath(struct routing_watch *w, bool v4, bool v6)
-{
-	bool news = (v4 && !w->has4) || (v6 && !w->has6);
-
-	w->has4 |= v4;
-	w->has6 |= v6;
-	return news;
-}
-
 static bool route_concerns_us(struct routing_watch *w, const struct nlmsghdr *nlh)
 {
-	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *a;
+	struct routing more = {};
 
 	switch (nlh->nlmsg_type) {
-	case RTM_NEWROUTE: /* the socket's filter let it pass: it has several next hops */
-		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm))
-			return false;
-		return saw_multipath(w, rtm->rtm_family == AF_INET, rtm->rtm_family == AF_INET6);
+	case RTM_NEWROUTE:
 	case RTM_NEWNEXTHOP:
-		mnl_attr_for_each(a, nlh, sizeof(struct nhmsg))
-		{
-			if (mnl_attr_get_type(a) == NHA_GROUP)
-				return saw_multipath(w, true, true);
-		}
-		return false;
+		routing_add_route(&more, nlh);
+		return routing_add_routes(&w->seen, &more);
+	case RTM_DELROUTE:
 	case RTM_DELNEXTHOP:
 		return false;
 	}
@@ -287,9 +290,12 @@ static int drain(struct routing_watch *w, int which)
 
 int routing_watch_drain(struct routing_watch *w)
 {
+	__u64 ticks;
 	int found = 0;
 
-	for (int i = 0; i < W_MAX; i++) {
+	if (read(w->fd[W_TIMER], &ticks, sizeof(ticks)) > 0)
+		found = routing_hash_policy_changed(&w->seen);
+	for (int i = 0; i < W_TIMER; i++) {
 		int r = w->fd[i] < 0 ? 0 : drain(w, i);
 
 		if (r < 0)

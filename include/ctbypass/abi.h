@@ -302,8 +302,14 @@ struct ctb_netdev {
 		      * the VLAN device's parent; 0: XDP sends nothing out here */
 	__u16 out_vid; /* 802.1Q tag to put on such frames, 1-4094; 0: none */
 	__u16 mtu;     /* of frames that come in; 65535 stands for anything larger */
+	/*
+	 * The smallest MTU that any route names, of either family; 0: none. Longer packets are the
+	 * kernel's: it knows which route (bpf_fib_lookup() looks at locked ones only).
+	 */
+	__u16 route_mtu4, route_mtu6;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct ctb_netdev) == 16, "map layout");
+_Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
 
 #define CTB_ND_IN	  0x0001 /* what comes in here may be forwarded */
 #define CTB_ND_OUT	  0x0002 /* it may be sent out here */
