@@ -7,93 +7,113 @@
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
-
-CTB_SEED=${CTB_SEED:-$((RANDOM * 32768 + RANDOM))}
-export CTB_SEED
+# shellcheck source=SCRIPTDIR/lib/two_labs.sh
+. "$LAB_LIB/two_labs.sh"
 echo "CTB_SEED=$CTB_SEED"
-
-hosts=(client wide mid tiny)
-devs=(c0 s0 m0 t0)
-mtus=(1500 1500 1400 1280)
-
-# A lab: router-X with r0 ... r3, and behind each a host that has no addresses and says nothing.
-# Its end of the cable takes longer frames than the router's, and has NAPI, so that XDP can send
-# to it.
-lab_two() {
-	local x=$1 i n host dev
-	lab_router "router-$x"
-	on "router-$x" sysctl -qw net.ipv4.icmp_ratemask=0 net.ipv6.icmp.ratemask= \
-		net.ipv6.auto_flowlabels=0
-	for i in 0 1 2 3; do
-		n=$((i + 1)) host=${hosts[i]}-$x dev=${devs[i]}
-		lab_host "$host"
-		on "$host" sysctl -qw net.ipv6.conf.{all,default}.disable_ipv6=1
-		lab_cable "router-$x" r$i "$host" "$dev"
-		on "router-$x" ip link set r$i down address 02:00:00:00:00:0$n mtu "${mtus[i]}"
-		on "$host" ip link set "$dev" down arp off address 02:00:00:00:01:0$n mtu 1600
-		on "$host" ethtool -K "$dev" gro on
-		on "$host" ip link set "$dev" up
-		on "router-$x" ip link set r$i up
-		lab_addr "router-$x" r$i 10.$n.0.1/24 fd0$n::1/64
-		on "router-$x" ip neigh add 10.$n.0.2 lladdr 02:00:00:00:01:0$n dev r$i
-		on "router-$x" ip neigh add fd0$n::2 lladdr 02:00:00:00:01:0$n dev r$i
-		on "router-$x" ip route add 10.${n}0.0.0/16 via 10.$n.0.2
-		on "router-$x" ip route add fd${n}0::/32 via fd0$n::2
-	done
-	# The special prefixes of forward_corpus.py
-	on "router-$x" ip -batch - <<-EOT
-		route add unreachable 10.50.0.0/24
-		route add prohibit 10.50.1.0/24
-		route add blackhole 10.50.2.0/24
-		route add throw 10.50.3.0/24
-		route add local 10.60.0.0/24 dev lo
-		route add 10.21.0.0/24 via 10.2.0.2 mtu 1350
-		route add 10.22.0.0/24 via 10.2.0.2
-		route add 10.22.0.0/24 tos 0x10 via 10.3.0.2
-	EOT
-	on "router-$x" ip -6 -batch - <<-EOT
-		route add unreachable fd50:0::/32
-		route add prohibit fd50:1::/32
-		route add blackhole fd50:2::/32
-		route add throw fd50:3::/32
-		route add local fd60::/32 dev lo
-		route add fd21::/32 via fd02::2 mtu 1350
-	EOT
-}
-
-# both SYSCTL=VALUE...: on both routers
-both() {
-	local x
-	for x in a b; do
-		on router-$x sysctl -qw "$@"
-	done
-}
-
-# compare OPTION...: the corpus through both; the failure says what differs.
-compare() {
-	$PYTHON "$LAB_LIB/forward_bytes.py" "$@" a b >$LAB/compare.out 2>&1 || {
-		cat $LAB/compare.out
-		return 1
-	}
-	say "$* $(tail -n 1 $LAB/compare.out)"
-}
-
-lab_two a
-lab_two b
+two_lab a
+two_lab b
 
 # First of all: the comparison finds no difference where there is none, and finds each where there
 # is one.
-quick=400
-compare || die "two kernels differ"
-broken() {
-	on router-b nft -f - <<<"table inet broken { chain c { type filter hook forward priority 0; $1; }; }"
-	! compare --count $quick --classes tos >$LAB/broken.out || die "not found: $1"
+two_same "two kernels" --percent 50
+different() { ! two_compare --count 400 --classes "$1" || die "not found: $2"; }
+mangled() {
+	on router-b nft "table inet broken { chain c { type filter hook forward priority 0; $1; }; }"
+	different tos "$1"
 	on router-b nft delete table inet broken
 }
-broken "ip ttl 254 ip ttl set 253"
-broken "ip6 nexthdr udp ip6 dscp set 1"
-broken "udp length 28 drop"
+mangled "ip ttl 254 ip ttl set 253"
+mangled "ip6 nexthdr udp ip6 dscp set 1"
+mangled "udp length 28 drop"
 on router-b sysctl -qw net.ipv4.icmp_echo_ignore_all=1
-! compare --count $quick --classes destinations >$LAB/broken.out || die "not found: a reply missing"
+different destinations "replies that are missing"
 on router-b sysctl -qw net.ipv4.icmp_echo_ignore_all=0
+
+# ctbypass on one of them. start RULES OPTION...: rules of lib/forward_corpus.py, options of the
+# daemon.
+start() {
+	$PYTHON "$LAB_LIB/forward_bytes.py" --print-rules --rules "$1" >$LAB_CONF
+	shift
+	daemon_start router-b "$@"
+}
+# check WHAT OPTION...: the comparison again, with the daemon's counters.
+check() { two_same "$@" --socket $LAB_SOCK; }
+# What the daemon hears of the host is gathered for some milliseconds. follows [IN OUT]: on how many
+# devices XDP is now attached, and to how many it can send.
+follows() {
+	sleep 0.5
+	(($# == 0)) || poll 10 follows_as "$@" || die "status: $(ctb status)"
+}
+follows_as() {
+	[[ $(ctb status | grep -c "forward in *xdp") == "$1" ]] || return 1
+	[[ $(ctb status | grep -c "forward out *xdp") == "$2" ]]
+}
+
+two_both ip route add 10.20.0.0/16 via 10.3.0.2 table 100
+two_both ip -6 route add fd20::/32 via fd03::2 table 100
+for mode in xdp tc; do
+	opt=() run=() in=4 out=4
+	[[ $mode == xdp ]] || opt=(--no-xdp) run=(-X) in=0 out=0
+
+	start addr "${run[@]}"
+	check "$mode" "${opt[@]}"
+
+	two_both sysctl -qw net.ipv4.conf.all.rp_filter=1
+	follows
+	check "$mode, strict reverse-path filter" "${opt[@]}" --rp-filter 1 --percent 40
+	two_both sysctl -qw net.ipv4.conf.all.rp_filter=2
+	follows
+	check "$mode, loose reverse-path filter" "${opt[@]}" --rp-filter 2 --percent 40
+	two_both sysctl -qw net.ipv4.conf.all.rp_filter=0
+	follows
+
+	two_both ip rule add from 10.10.128.0/17 lookup 100
+	two_both ip rule add ipproto udp dport 1500 lookup 100
+	two_both ip rule add iif r3 tos 0x08 lookup 100
+	two_both ip -6 rule add from fd10::/40 lookup 100
+	two_both ip -6 rule add ipproto udp dport 1500 lookup 100
+	check "$mode, policy routing" "${opt[@]}" --classes policy --percent 25
+	two_both ip rule del from 10.10.128.0/17 lookup 100
+	two_both ip rule del ipproto udp dport 1500 lookup 100
+	two_both ip rule del iif r3 tos 0x08 lookup 100
+	two_both ip -6 rule del from fd10::/40 lookup 100
+	two_both ip -6 rule del ipproto udp dport 1500 lookup 100
+
+	check "$mode, no neighbours" "${opt[@]}" --classes no_neighbour
+
+	two_both ip xfrm policy add dst 192.168.77.0/24 dir out action block
+	follows
+	check "$mode, IPsec policies" "${opt[@]}" --all-fall xfrm --percent 10
+	two_both ip xfrm policy flush
+	follows
+
+	two_both sysctl -qw net.ipv{4,6}.conf.r{0,1,2,3}.forwarding=0
+	follows 0 "$out"
+	check "$mode, forwarding off" --no-xdp --all-fall not-forwarding --classes plain --percent 10
+	two_both sysctl -qw net.ipv{4,6}.conf.r{0,1,2,3}.forwarding=1
+	follows "$in" "$out"
+
+	# What conntrack does to packets that it knows, and to those that are none of its business.
+	two_both nft "table inet t { chain c { type filter hook forward priority 0; ct state new; }; }"
+	check "$mode, conntrack" "${opt[@]}" --conntrack --percent 25
+	two_both nft delete table inet t
+
+	if [[ $mode == xdp ]]; then
+		on tiny-a ethtool -K t0 gro off
+		on tiny-b ethtool -K t0 gro off
+		follows 4 3
+		check "$mode, one host without NAPI" --no-xmit tiny --percent 25
+		on tiny-a ethtool -K t0 gro on
+		on tiny-b ethtool -K t0 gro on
+		follows 4 4
+	fi
+	daemon_stop
+
+	start ports "${run[@]}"
+	check "$mode, rules with ports" "${opt[@]}" --rules ports --percent 75
+	daemon_stop
+	start prefix "${run[@]}"
+	check "$mode, rules with prefixes" "${opt[@]}" --rules prefix --percent 75
+	daemon_stop
+done
 pass

@@ -19,12 +19,13 @@ import time
 
 import forward_corpus as fc
 from control import ask
-from frames import ICMP, ICMPV6, TCP, UDP, eth, ip4, l4
+from frames import ICMPV6, UDP, eth, ip6, l4
 from wire import Port
 
 CHUNK = 48  # frames under way at once: fewer than any queue of a lab holds
 EXTRA = ("fuzz",)  # by default half of all packets
-ALONE = ("no_neighbour",)  # takes seconds
+FRAGMENTS = ("fragments", "fragments_big", "fragment_fields", "fragments_lost", "fuzz")
+ALONE = ("no_neighbour", "ecmp", "ecmp_fragments", "ecmp_errors", "policy", "route_mtu")  # only when asked for
 
 p = argparse.ArgumentParser()
 p.add_argument("--rules", default="addr", choices=fc.RULES)
@@ -33,18 +34,22 @@ p.add_argument("--socket", help="of the daemon in lab B")
 p.add_argument("--no-xdp", action="store_true", help="tc alone forwards")
 p.add_argument("--no-xmit", default="", help="sides to which XDP cannot send")
 p.add_argument("--rp-filter", type=int, default=0)
-p.add_argument("--not-forwarding", action="store_true")
-p.add_argument("--ignore-ident", action="store_true",
-               help="the routers defragment, and choose how to put together and cut again")
+p.add_argument("--all-fall", help="why nothing at all is forwarded")
+p.add_argument("--errors-up", default="", help="families (4, 6) whose ICMP errors are the kernel's")
+p.add_argument("--conntrack", action="store_true",
+               help="both routers put fragments together and cut them anew: none are sent")
 p.add_argument("--classes", default="")
 p.add_argument("--skip", default="")
-p.add_argument("--settle", type=float, default=0.02)
+p.add_argument("--settle", type=float, default=0.01)
 p.add_argument("--seed", default=os.environ.get("CTB_SEED") or str(int(time.time()) & 0xffffff))
 p.add_argument("--count", type=int, default=int(os.environ.get("CTB_PACKETS") or 0)
                or (50000 if os.environ.get("CTB_LONG") else 4000))
+p.add_argument("--percent", type=int, default=100, help="of that count")
+p.add_argument("--each", action="store_true", help="every packet by itself, to see which it is")
 p.add_argument("-v", action="store_true")
 p.add_argument("labs", nargs="*")
 a = p.parse_args()
+a.count = a.count * a.percent // 100
 if a.print_rules:
     print(fc.text(a.rules), end="")
     sys.exit()
@@ -74,11 +79,11 @@ class Lab:
     def __init__(self, name):
         self.name = name
         self.ports = {s: Port(f"{s}-{name}", fc.DEV[s]) for s in fc.SIDES}
+        self.nd = set()  # of the whole run: it is asked for again seconds later
         self.reset()
 
     def reset(self):
         self.got = collections.Counter()
-        self.nd = set()
         self.raw = collections.Counter()  # for what the model expects: nothing masked
         self.sentinels = set()
 
@@ -87,8 +92,8 @@ class Lab:
         for side, port in self.ports.items():
             for frame in port.drain():
                 n += 1
-                if frame[42:46] == b"SENT":
-                    self.sentinels.add(frame[46:50])
+                if frame[62:66] == b"SENT":
+                    self.sentinels.add(frame[66:70])
                     continue
                 kind, same = canonical(frame)
                 if kind == "nd":
@@ -163,7 +168,8 @@ class Run:
     def __init__(self):
         self.labs = [Lab(x) for x in a.labs]
         self.model = fc.Model(a.rules, not a.no_xdp, a.rp_filter, a.no_xmit.split(","),
-                              forwarding=not a.not_forwarding)
+                              all_fall=a.all_fall,
+                              errors_up=tuple(int(x) for x in a.errors_up))
         self.n = 0
         self.bad = 0
         self.totals = collections.Counter()
@@ -178,9 +184,9 @@ class Run:
         """A frame behind all others: when it is through, so are they, or nearly."""
         self.n += 1
         mark = struct.pack("!I", self.n)
-        src, dst, sport, dport = "10.10.0.9", "10.20.0.9", 1001, 1001
+        src, dst, sport, dport = "fd10::9", "fd20::9", 1001, 1001
         payload = l4(src, dst, UDP, sport, dport, b"SENT" + mark)
-        frame = eth(fc.ROUTER_MAC["client"], fc.HOST_MAC["client"], 0x0800, ip4(src, dst, UDP, payload))
+        frame = eth(fc.ROUTER_MAC["client"], fc.HOST_MAC["client"], 0x86dd, ip6(src, dst, UDP, payload))
         for lab in self.labs:
             lab.ports["client"].send(frame)
         end = time.monotonic() + 5
@@ -193,7 +199,7 @@ class Run:
                 lab.collect()
         flow = (UDP, src, dst, sport, dport)
         return fc.Packet(seq=-1, cls="sentinel", side="client", frame=frame, flow=flow, outer=flow,
-                         out="wide", v6=False, length=len(frame) - 14, proto=UDP)
+                         out="wide", v6=True, length=len(frame) - 14, proto=UDP)
 
     def settle(self, seconds):
         end = time.monotonic() + seconds
@@ -213,8 +219,8 @@ class Run:
                     lab.ports[q.side].send(q.frame)
                 sent.append(q)
             sent.append(self.sentinel())
-        self.settle(4.5 if cls in ALONE else a.settle)
-        if self.labs[0].got != self.labs[1].got or self.labs[0].nd != self.labs[1].nd:
+        self.settle(4.5 if cls == "no_neighbour" else a.settle)
+        if self.labs[0].got != self.labs[1].got:
             self.settle(0.5)  # somebody is late
         for lab in self.labs:
             for side, port in lab.ports.items():
@@ -239,8 +245,6 @@ class Run:
                 self.complain(cls, f"lab {lab.name} lacks {n} at {side}: {describe(frame)}" +
                               (f"\n    packet {q.seq} from {q.side}, faults {sorted(q.faults)}: "
                                f"{describe(q.frame)}" if q else ""))
-        for side, frame in one.nd ^ two.nd:
-            self.complain(cls, f"asked for in one lab only, at {side}: {describe(frame)}")
 
     def counters(self, cls, sent, before, after):
         delta = dict(after.since(before))
@@ -304,12 +308,17 @@ class Run:
         want = collections.Counter()
         for q in sent:
             v = self.model.predict(q)
-            if v.where == "forward" and not v.may - {"no-xdp-out", "partial-checksum"} and q.seq >= 0:
+            if v.where == "forward" and not v.may - {"no-xdp-out", "partial-checksum"} and \
+                    q.seq >= 0 and q.out in fc.SIDES:
                 want[q.out, q.expected()] += 1
         for lab in self.labs:
             for (side, frame), n in (want - lab.raw).items():
                 self.complain(cls, f"lab {lab.name} does not forward {n} to {side}: {describe(frame)}")
         self.totals["forwarded"] += sum(want.values())
+        if cls.startswith("ecmp"):
+            legs = collections.Counter(side for side, _ in self.labs[0].got.elements())
+            if legs["wide"] < 10 or legs["mid"] < 10:
+                self.complain(cls, f"not spread: {dict(legs)}")
 
     def run_class(self, cls, packets):
         known = [q for q in packets if not q.unknown]
@@ -333,18 +342,25 @@ class Run:
     def run(self):
         corpus = fc.Corpus(a.seed)
         names = a.classes.split(",") if a.classes else \
-            [c for c in corpus.classes() if c not in ALONE + tuple(a.skip.split(","))]
+            [c for c in corpus.classes() if c not in ALONE + tuple(a.skip.split(",")) + (FRAGMENTS if a.conntrack else ())]
         print(f"seed {a.seed}", flush=True)
         for lab in self.labs:
             lab.collect()
         plain = [n for n in names if n not in EXTRA]
         for cls in names:
             n = a.count // 4 if cls in EXTRA else a.count // len(plain)
-            self.run_class(cls, corpus.packets(cls, max(1, n)))
+            packets = corpus.packets(cls, max(1, n))
+            for group in [[q] for q in packets] if a.each else [packets]:
+                bad = self.bad
+                self.run_class(cls, group)
+                if a.each and self.bad > bad:
+                    print(f"    {sorted(group[0].faults)} from {group[0].side}: {describe(group[0].frame)}")
         if a.socket and self.model.xdp:
             elapsed = time.monotonic() - self.started
-            if self.totals["refresh"] > 4 * (elapsed / 4.2 + 2):
+            if self.totals["refresh"] > 8 * (elapsed / 4.2 + 2):
                 self.complain("all", f"{self.totals['refresh']} refreshs in {elapsed:.1f} s")
+        for side, frame in self.labs[0].nd ^ self.labs[1].nd:
+            self.complain("all", f"asked for in one lab only, at {side}: {describe(frame)}")
         print(", ".join(f"{k} {v}" for k, v in self.totals.items()))
         if self.bad:
             print(f"{self.bad} differences; again with CTB_SEED={a.seed}")

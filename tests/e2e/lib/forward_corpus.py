@@ -35,6 +35,7 @@ SPECIAL = {
     "no-route": ("172.16.0.", "fdff::"),
     "anyip": ("10.60.0.", "fd60::"),  # a local route
     "mtu-route": ("10.21.0.", "fd21::"),  # by wide, mtu 1350
+    "lwt": (None, "fd80::"),
     "tos-route": ("10.22.0.", None),  # by wide; with TOS 0x10 by mid
 }
 ROUTE_MTU = 1350
@@ -107,8 +108,8 @@ class Rule:
             return False
         if self.ports and sport is None:
             return True
-        if self.port:
-            return sport in self.port or dport in self.port
+        if self.port and dport not in self.port:  # its other end: travels as a reply
+            return False
         return (not self.sport or sport in self.sport) and (not self.dport or dport in self.dport)
 
     def fits(self, flow):
@@ -166,7 +167,6 @@ class Verdict:
 # Of REASONS, those a fault of that name leads to.
 PARSE_FAULTS = ("not-ip", "other-host", "later-fragment", "bad-link", "bad-ipv4", "bad-ipv6", "bad-l4",
                 "ext-headers", "bad-quote")
-SILENT = ("local", "fragment", "vlan")
 # IPv6 has one answer for what has no route and what must not have one.
 V6_NO_ROUTE = {"unreachable", "prohibit", "blackhole", "no-route"}
 
@@ -175,9 +175,11 @@ class Model:
     """rp_filter: 0, 1, 2 on all devices; xdp: XDP is attached everywhere; no_xmit: sides whose
     device takes no XDP frames."""
 
-    def __init__(self, rules, xdp=True, rp_filter=0, no_xmit=(), partial=True, forwarding=True):
+    def __init__(self, rules, xdp=True, rp_filter=0, no_xmit=(), partial=True, all_fall=None,
+                 errors_up=()):
         self.rules, self.xdp, self.rp_filter = RULES[rules][1], xdp, rp_filter
-        self.no_xmit, self.partial, self.forwarding = no_xmit, partial, forwarding
+        self.errors_up = errors_up  # families (4, 6) whose ICMP errors are the kernel's
+        self.no_xmit, self.partial, self.all_fall = no_xmit, partial, all_fall
 
     def find(self, flow):
         for r in self.rules:
@@ -237,14 +239,16 @@ class Model:
                 may.add(f)
         if p.error and not p.v6 and "rp-none" in p.faults:
             may.add("rp-filter")
-        if not self.forwarding:
-            may.add("not-forwarding")
+        if p.error and (6 if p.v6 else 4) in self.errors_up and not p.fragment:
+            may.add("ecmp-error")
+        if self.all_fall:
+            may.add(self.all_fall)
         if p.v6 and may & V6_NO_ROUTE:
             may |= V6_NO_ROUTE
         if may == {"no-neighbour"}:  # tc starts the resolution
             return Verdict("forward", may, r, d, by_tc=True)
         if may:
-            return Verdict("fallback", may, r, d, silent=may <= set(SILENT))
+            return Verdict("fallback", may, r, d, silent="vlan" in may)
         if self.xdp and p.out in self.no_xmit:
             return Verdict("forward", ["no-xdp-out"], r, d, by_tc=True)
         if self.xdp and self.partial and p.partial:
@@ -341,6 +345,8 @@ class Corpus:
         if payload is None:
             payload = l4(src, dst, proto, sport, dport, self.data(size), rng.getrandbits(32),
                          self.pick(2, 16, 24, 17, 4), bad=rng.random() < .05)
+        if v6 and not payload and proto != NONE:
+            faults = (*faults, "bad-ipv6")  # a length of 0 stands for a jumbogram
         fields = {**(self.fields6() if v6 else self.fields4()), **fields}
         if v6:
             ip = ip6(src, dst, proto, payload, **fields)
@@ -399,6 +405,10 @@ class Corpus:
                         self.sized(v6, side, out, MTU[out] + delta, MTU[out])
                 for n in (1, 2, 3, 8, 60, 119):
                     self.sized(v6, "client", "tiny", MTU["tiny"] + n, MTU["tiny"])
+
+    def c_route_mtu(self):
+        """Once: a route with an MTU of its own, smaller than the device's."""
+        for v6 in (False, True):
             for delta in (-1, 0, 1, 100):
                 if v6:
                     dst = f"fd21::{self.rng.randrange(1, 60000):x}"
@@ -424,14 +434,14 @@ class Corpus:
                          b"\x94\x04\x00\x00",  # router alert
                          b"\x07\x0b\x04" + bytes(8) + b"\x00",  # record route, room for two
                          b"\x07\x07\x08\x01\x02\x03\x04\x00",  # record route, full
-                         b"\x44\x0c\x05\x00" + bytes(8),  # timestamp
-                         b"\x44\x0c\x05\x01" + bytes(8),  # timestamp with addresses
+                         b"\x44\x0c\x0d\x00" + bytes(8),  # timestamp, full (else it has the time)
+                         b"\x44\x0c\x05\x03\x0a\x63\x63\x63" + bytes(4),  # of some other router
                          b"\x83\x07\x04\x0a\x14\x00\x07\x00",  # loose source route
                          b"\x89\x07\x04\x0a\x14\x00\x07\x00",  # strict
                          b"\x86\x06\x00\x00\x00\x01", b"\x88\x04\x00\x01",  # security, stream id
                          b"\x07\x28\x04" + bytes(37),  # longest
                          b"\x07\x03\x04\x01",  # bad lengths
-                         b"\x44\x03\x05\x01", b"\x20\x01\x00\x00", b"\x07\xff\x04\x00")
+                         b"\x44\x03\x05\x00", b"\x20\x01\x00\x00", b"\x07\xff\x04\x00")
         self.good(v6=False, options=opts, faults=("ipv4-options",), size=self.rng.randrange(600),
                   proto=self.pick(TCP, UDP, ICMP, 200))
 
@@ -469,7 +479,10 @@ class Corpus:
 
     def c_padding(self):
         """Minimum-size Ethernet frames, and more behind the IP packet than that."""
-        p = self.good(size=self.pick(0, 0, 1, 2, 5, 10, 17), emit=False)
+        v6 = self.rng.random() < .4
+        # No tunnels: packet sockets look for headers inside, and find them in the padding.
+        p = self.good(v6=v6, size=self.pick(0, 0, 1, 2, 5, 10, 17), emit=False,
+                      proto=self.pick(TCP, UDP, UDP, SCTP, ICMPV6 if v6 else ICMP, ESP, 200))
         short = max(0, 60 - len(p.frame))
         n = self.pick(short, short, short, 1, 2, 4, 100, 300)
         p.frame += self.pick(bytes(n), self.rng.randbytes(n))
@@ -519,6 +532,8 @@ class Corpus:
                 q.fragment = None  # an atomic fragment (IPv6), or whole
                 if p.v6:
                     q.faults = q.faults | {"ipv6-ext-header"}
+                else:
+                    q.partial = p.partial
             parts.append(q)
         # What comes in here may be too long for the egress: then none is forwarded.
         if MTU[p.side] > MTU[p.out] and len(parts) > 1:
@@ -588,7 +603,7 @@ class Corpus:
                          [(0x8100, 0), (0x8100, 9)], [(0x88a8, 0)], [(0x8100, 1)] * 3)
         t = b"".join(struct.pack("!HH", *tag) for tag in tags)
         p.frame = p.frame[:12] + t + p.frame[12:]
-        p.faults = frozenset(("not-ip",) if len(tags) > 2 else ("vlan",))
+        p.faults = frozenset(("not-ip",)) if len(tags) > 2 else p.faults | {"vlan"}
         self.emit(p)
 
     def c_not_ip(self):
@@ -612,7 +627,7 @@ class Corpus:
                 ("::", "martian"), ("::1", "martian"), ("ff02::1", "multicast"), ("ff05::2", "multicast"),
                 ("fe80::1", "link-local"), (f"fd0{n}::1", "own"), (f"fd0{NUMBER[out]}::1", "own"),
                 (f"fd{NUMBER[out]}0::7", "rp-side"), ("fdff::9", "rp-none"), ("2002::1", "rp-none"),
-                ("::ffff:10.10.0.1", "martian"), ("::ffff:8.8.8.8", "martian"), ("fec0::1", "rp-none"),
+                ("::ffff:10.10.0.1", "rp-none"), ("::ffff:8.8.8.8", "rp-none"), ("fec0::1", "rp-none"),
                 ("64:ff9b::8.8.8.8", "rp-none"), (f"fd0{n}::", "own"), ("::2", "rp-none"))
         else:
             src, fault = self.pick(
@@ -632,7 +647,7 @@ class Corpus:
         n, k = NUMBER[side], self.rng.randrange(1, 255)
         special = [(prefixes[v6] + (f"{k:x}" if v6 else str(k)), name)
                    for name, prefixes in SPECIAL.items() if prefixes[v6]
-                   and name in ("unreachable", "prohibit", "blackhole", "throw", "no-route", "anyip")]
+                   and name not in ("tos-route", "mtu-route")]
         if v6:
             dst, fault = self.pick(
                 ("::", "martian"), ("::1", "martian"), ("ff02::1", "multicast"), ("ff0e::5", "multicast"),
@@ -657,8 +672,8 @@ class Corpus:
         """Once: the kernel tells each source of a better way, so that each is used once."""
         for i in range(40):
             v6 = i & 1
-            src = f"fd10:5::{i:x}" if v6 else f"10.10.5.{i + 1}"
-            dst = f"fd10:6::{i:x}" if v6 else f"10.10.6.{i + 1}"
+            src = f"fd10:0:5::{i:x}" if v6 else f"10.10.5.{i + 1}"
+            dst = f"fd10:0:6::{i:x}" if v6 else f"10.10.6.{i + 1}"
             self.good(v6=bool(v6), src_side="client", dst_side="client", src=src, dst=dst,
                       faults=("same-device",), size=30)
 
@@ -901,6 +916,59 @@ class Corpus:
         p.frame, p.length, p.faults, p.unknown = p.frame[:14] + ip, len(ip), frozenset(faults), unknown
         p.partial = True if what >= 3 else False
         self.emit(p)
+
+    # ---- several equal ways out (10.70/16 and fd70::/32 by wide and mid): which one is the kernel's
+    # to say, so out is not known, only that both labs take the same
+
+    def ecmp_host(self, v6):
+        r = self.rng
+        return f"fd70:0:{r.randrange(4):x}::{r.randrange(1, 1 << 16):x}" if v6 else \
+            f"10.70.{r.randrange(4)}.{r.randrange(1, 255)}"
+
+    def c_policy(self):
+        """Ways out that policy routing chooses by more than the destination."""
+        side = self.pick("client", "client", "tiny")
+        v6 = self.rng.random() < .5
+        n = self.rng.random()
+        if n < .2:
+            kw = {} if v6 else {"frag": 0}
+            p = self.good(v6=v6, src_side="tiny", dst_side="wide", proto=UDP, size=2000, emit=False,
+                          dport=1500, **kw)
+            first = len(self.out)
+            self.cut(p, 1000)
+            for q in self.out[first:]:
+                q.out = "policy"
+            return
+        self.good(v6=v6, src_side=side, dst_side="wide", size=self.rng.randrange(1000), out="policy",
+                  dport=self.pick(1500, 1500, self.port()), proto=self.pick(UDP, TCP, self.proto(v6)))
+
+    def c_ecmp(self):
+        """Many flows, some of several packets."""
+        v6 = self.rng.random() < .5
+        side = self.pick("client", "tiny")
+        src, dst = self.host(side, v6), self.ecmp_host(v6)
+        proto, sport, dport = self.proto(v6), self.port(), self.port()
+        flow = {"flow": self.rng.randrange(1 << 20)} if v6 else {}
+        for _ in range(self.pick(1, 1, 3)):
+            self.good(v6=v6, src_side=side, src=src, dst=dst, proto=proto, sport=sport, dport=dport,
+                      size=self.rng.randrange(1000), out="ecmp", **flow)
+
+    def c_ecmp_fragments(self):
+        v6 = self.rng.random() < .5
+        proto = self.pick(UDP, TCP, ICMPV6 if v6 else ICMP, 200, ESP)
+        kw = {} if v6 else {"frag": 0}
+        p = self.good(v6=v6, src_side="tiny", dst_side="wide", dst=self.ecmp_host(v6), proto=proto,
+                      size=2500, emit=False, **kw)
+        first = len(self.out)
+        self.cut(p, self.pick(512, 1000, 1216))
+        for q in self.out[first:]:
+            q.out = "ecmp"
+
+    def c_ecmp_errors(self):
+        v6 = self.rng.random() < .5
+        q = self.good(v6=v6, src_side="wide", dst_side="tiny", src=self.ecmp_host(v6), size=40,
+                      emit=False, proto=self.pick(TCP, UDP, ICMPV6 if v6 else ICMP, ESP))
+        self.error(q, "tiny", "wide", q.frame[14:14 + q.length]).out = "ecmp"
 
     # ---- anything
 

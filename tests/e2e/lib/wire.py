@@ -2,6 +2,7 @@
 """Frames put on a device and taken from it as they are, in any network namespace: one process sees
 all ends of a lab at once."""
 import ctypes
+import errno
 import os
 import select
 import socket
@@ -72,6 +73,10 @@ class Port:
                 frame, anc, _, _ = self.s.recvmsg(70000, 64)
             except BlockingIOError:
                 return out
+            except OSError as e:
+                if e.errno != errno.ENETDOWN:  # said once when the device goes down
+                    raise
+                continue
             for level, kind, data in anc:
                 if (level, kind) != (SOL_PACKET, PACKET_AUXDATA):
                     continue
