@@ -34,18 +34,24 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
+E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
+	$(filter-out %.bpf.c,$(wildcard bench/lib/*.c)))
+BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/lib/*.bpf.c))
 
-.PHONY: all demo check check-long bench bench-classify bench-load fuzz install uninstall format clean \
-	help tests deps
+.PHONY: all demo check check-long check-kernels vm bench bench-classify bench-forward bench-load fuzz install \
+	uninstall format clean help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/ctbypass
 
 help:
-	@echo "all demo check check-long bench bench-classify bench-load fuzz install uninstall format clean"
+	@echo "all demo check check-long check-kernels vm bench bench-classify bench-forward bench-load fuzz install"
+	@echo "uninstall format clean"
+	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
 deps:
@@ -64,7 +70,19 @@ check-long: deps
 	$(Q)$(MAKE) --no-print-directory all tests fuzz
 	$(Q)tests/run.sh --long $(B)
 
-bench: bench-classify bench-load
+# The tests under other kernels, in virtual machines.
+KERNELS ?= 6.1 6.12
+check-kernels:
+	$(Q)scripts/install-deps.sh --vm
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)KERNELS="$(KERNELS)" scripts/kernels/check.sh $(B) $(PATTERN)
+
+vm:
+	$(Q)scripts/install-deps.sh --vm
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)scripts/kernels/vm.sh -b $(B) $(lastword $(KERNELS))
+
+bench: bench-classify bench-forward bench-load
 
 bench-load: deps
 	$(Q)$(MAKE) --no-print-directory all
@@ -74,7 +92,11 @@ bench-classify: deps
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify
 	$(Q)$(B)/bench/classify
 
-tests: $(UNIT_TESTS) $(PROG_TESTS)
+bench-forward: deps
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/forward
+	$(Q)$(B)/bench/forward
+
+tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS)
 fuzz: $(FUZZERS)
 
 $(B)/%.bpf.o: bpf/%.bpf.c
@@ -86,6 +108,21 @@ $(B)/tests/prog/%.bpf.o: tests/prog/%.bpf.c
 	$(call say,BPF)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/tests/e2e/%.bpf.o: tests/e2e/lib/%.bpf.c
+	$(call say,BPF)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/bench/lib/%.bpf.o: bench/lib/%.bpf.c
+	$(call say,BPF)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -Ibench/lib -c $< -o $@
+
+$(B)/gen/%.skel.h: $(B)/bench/lib/%.bpf.o
+	$(call say,SKEL)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
 $(B)/gen/%.skel.h: $(B)/%.bpf.o
 	$(call say,SKEL)
@@ -102,10 +139,10 @@ $(B)/obj/tests/%.o: tests/%.c | $(SKELS) $(if $(PROG_HELPERS),$(B)/gen/classify_
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(B)/obj/bench/%.o: bench/%.c | $(SKELS)
+$(B)/obj/bench/%.o: bench/%.c | $(SKELS) $(BENCH_SKELS)
 	$(call say,CC)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -Ibench/lib -c $< -o $@
 
 $(B)/obj/%.o: src/%.c | $(SKELS)
 	$(call say,CC)
@@ -130,7 +167,7 @@ $(B)/tests/prog/%: $(B)/obj/tests/prog/%.o $(PROG_HELPERS) $(B)/libctbypass.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ -lcriterion $(LIBS)
 
-$(B)/bench/%: $(B)/obj/bench/%.o $(B)/libctbypass.a
+$(B)/bench/%: $(B)/obj/bench/%.o $(BENCH_OBJS) $(B)/libctbypass.a
 	$(call say,LD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ $(LIBS)

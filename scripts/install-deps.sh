@@ -1,26 +1,48 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
+# scripts/install-deps.sh [--vm] [--list | --list-lab]
+#
 # Install what building, demo, check and bench need: Debian packages, from whatever mirror the
-# machine is set up with. Quick and silent when all is there. `--list` prints the names.
+# machine is set up with; with --vm also what check-kernels needs. Quick and silent when all is
+# there. `--list` prints the names, `--list-lab` those that are needed where the tests run, also
+# when they were built elsewhere.
 set -euo pipefail
 
-packages=(
+build=(
 	# building
 	gcc make clang llvm bpftool libc6-dev linux-libc-dev
 	libbpf-dev libelf-dev zlib1g-dev
 	libnftables-dev libmnl-dev libnetfilter-conntrack-dev libjansson-dev
 	# unit and program tests, fuzzing
 	libcriterion-dev libclang-rt-14-dev
-	# the lab: hosts, traffic, captures
+)
+lab=( # hosts, traffic, captures
 	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
 	procps util-linux mount jq mandoc python3 python3-scapy
 )
+vm=( # other kernels in virtual machines
+	qemu-system-x86 busybox-static kmod cpio e2fsprogs xz-utils
+)
 
-if [[ ${1:-} == --list ]]; then
-	printf '%s\n' "${packages[@]}"
-	exit 0
-fi
+packages=("${build[@]}" "${lab[@]}")
+for arg; do
+	case $arg in
+	--vm) packages+=("${vm[@]}") ;;
+	--list)
+		printf '%s\n' "${packages[@]}"
+		exit 0
+		;;
+	--list-lab)
+		printf '%s\n' "${lab[@]}"
+		exit 0
+		;;
+	*)
+		echo "usage: install-deps.sh [--vm] [--list | --list-lab]" >&2
+		exit 2
+		;;
+	esac
+done
 
 # dpkg-query fails when it does not know a name at all, and still prints the others.
 installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${packages[@]}" 2>/dev/null |

@@ -204,7 +204,7 @@ daemon_conf() {
 ctb() {
 	local cmd=$1
 	shift
-	timeout 20 "$CTBYPASS" "$cmd" -S $LAB_SOCK "$@"
+	timeout $((20 * ${CTB_SLOW:-1})) "$CTBYPASS" "$cmd" -S $LAB_SOCK "$@"
 }
 
 # rule_stat HANDLE receive|output original|reply|icmp_error packets|bytes: one counter of a rule.
@@ -255,9 +255,9 @@ fails() {
 	((status < 124)) || die "ended with status $status: $*: $OUT"
 }
 
-# poll SECONDS COMMAND...: until it is true.
+# poll SECONDS COMMAND...: until it is true; CTB_SLOW times as long where everything is slow.
 poll() {
-	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local end=$((${EPOCHREALTIME/./} + $1 * ${CTB_SLOW:-1} * 1000000))
 	shift
 	until "$@"; do
 		((${EPOCHREALTIME/./} < end)) || return 1

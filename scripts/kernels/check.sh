@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/kernels/check.sh BUILDDIR [PATTERN]
+#
+# The tests of BUILDDIR (only those whose group/name has PATTERN in it) under each kernel in
+# $KERNELS (see kernel.sh), each in a virtual machine. Ends with a table of kernels by groups of
+# tests, what failed and what was skipped for which reason, what the verifier had to look at, and
+#
+#   N passed, N failed, N skipped
+#
+# What the kernel itself complains about is a failure, and so is a machine that does not come to
+# its end. Everything is kept in BUILDDIR/kernels/log/KERNEL.
+#
+#   KERNELS   default: 6.1 6.12
+#   PARALLEL  1 (default): all kernels at once; 0: one after the other
+#   CTB_SLOW  how much longer than on real hardware things may take (default 8)
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+build=${1:?usage: check.sh BUILDDIR [PATTERN]}
+pattern=${2:-}
+read -ra kernels <<<"${KERNELS:-6.1 6.12}"
+groups=(unit prog e2e)
+
+if [[ -n $pattern ]]; then
+	patterns=("$pattern")
+else
+	patterns=("${groups[@]/%//}") # docs/ has no test: documents are the same under any kernel
+fi
+printf -v command 'export CTB_SLOW=%q\nstatus=0\n' "${CTB_SLOW:-8}"
+for p in "${patterns[@]}"; do
+	printf -v command '%stests/run.sh build %q || status=1\n' "$command" "$p"
+done
+command+='exit $status'
+
+# Lines of tests/run.sh as they come, with the kernel's name in front, but no details and no totals.
+progress() { sed -un "s/^\(pass\|FAIL\|skip\) /$1: &/p"; }
+
+run() {
+	local name=$1 out=$2 started=$SECONDS status=0
+	"$here/vm.sh" -b "$build" "$name" "$out" "$command" 2>"$out/errors" | progress "${name##*/}" ||
+		status=${PIPESTATUS[0]}
+	echo "$status" >"$out/status"
+	echo $((SECONDS - started)) >"$out/seconds"
+}
+
+logs=$build/kernels/log
+mkdir -p "$logs"
+outs=()
+for k in "${kernels[@]}"; do
+	out=$logs/${k//\//_}
+	rm -rf "$out"
+	mkdir -p "$out"
+	outs+=("$out")
+	if [[ ${PARALLEL:-1} == 0 ]]; then
+		run "$k" "$out"
+	else
+		run "$k" "$out" &
+	fi
+done
+wait
+
+"$here/report.sh" "${outs[@]}"

@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# scripts/kernels/vm.sh [-b BUILDDIR] KERNEL OUTDIR COMMAND     run a command, in a shell, under KERNEL
+# scripts/kernels/vm.sh [-b BUILDDIR] KERNEL                    a shell there
+#
+# A virtual machine of its own with that kernel (see kernel.sh), this Debian's programs, and a copy
+# of the project in /w. Nothing in it outlives it but, in OUTDIR, `output` (what the command said),
+# `console` (what the kernel said) and log/ (its build/log). The exit status is the command's, or
+# 125 when the machine did not come to its end.
+#
+#   VM_TIMEOUT  seconds the machine may run for (default 1800)
+#   VM_CPUS     processors (default 2)
+#   VM_MEMORY   megabytes (default 3072)
+#   VM_ACCEL    of qemu (default tcg, which works everywhere)
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+build=$here/../../build
+if [[ ${1:-} == -b ]]; then
+	build=$2
+	shift 2
+fi
+kernel=${1:?usage: vm.sh [-b BUILDDIR] KERNEL [OUTDIR COMMAND]}
+out=${2:-}
+command=${3:-}
+[[ -z $out || -n $command ]] || {
+	echo "usage: vm.sh [-b BUILDDIR] KERNEL [OUTDIR COMMAND]" >&2
+	exit 2
+}
+cache=$build/kernels
+mkdir -p "$cache"
+cache=$(realpath "$cache")
+
+# One at a time makes what all share; each has its own copy of the project.
+exec {lock}>"$cache/lock"
+flock "$lock"
+info=$("$here/kernel.sh" "$kernel" "$cache")
+mapfile -t info <<<"$info"
+version=${info[0]} image=${info[1]}
+"$here/images.sh" root "$cache" "$build"
+"$here/images.sh" modules "$cache" "$version" "${info[2]}"
+exec {lock}>&-
+
+work=$(mktemp -d "$cache/vm.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+"$here/images.sh" project "$build" "$work/project.img"
+truncate -s 256M "$work/results"
+
+tty=stdio
+echo "${command:-
+stty rows $(tput lines 2>/dev/null || echo 25) cols $(tput cols 2>/dev/null || echo 80)
+export TERM=${TERM:-vt100}
+echo 'Linux $version; the project is in /w; scripts/lab.sh opens a lab; exit switches off'
+bash -i}" >"$work/command"
+[[ -n $out ]] || tty=mon:stdio # Ctrl-C is the guest's
+(cd "$work" && echo command | cpio -o -H newc --quiet) | cat "$cache/$version/initrd" - >"$work/initrd"
+
+disks=()
+for disk in "$cache/root.img" "$cache/$version/modules.img" "$work/project.img" "$work/results"; do
+	snapshot=on
+	[[ $disk != "$work/results" ]] || snapshot=off
+	disks+=(-drive "file=$disk,format=raw,if=virtio,snapshot=$snapshot,cache=unsafe")
+done
+# TMPDIR is where qemu keeps what the guest writes to the disks.
+qemu=(env TMPDIR="$work" timeout --foreground -k 5 "${VM_TIMEOUT:-1800}" qemu-system-x86_64
+	-accel "${VM_ACCEL:-tcg}" -cpu max -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-3072}"
+	-nodefaults -nographic -no-reboot -kernel "$image" -initrd "$work/initrd"
+	-append "console=ttyS0 loglevel=6 panic=-1 oops=panic" "${disks[@]}"
+	-serial "file:$work/console" -serial "$tty")
+
+if [[ -z $out ]]; then
+	"${qemu[@]}"
+	exit
+fi
+mkdir -p "$out"
+rm -rf "${out:?}"/{output,console,log}
+"${qemu[@]}" </dev/null | tee "$out/output" || true
+cp "$work/console" "$out/"
+tar -C "$out" -xf "$work/results" 2>/dev/null || true # nothing when it did not get that far
+status=$(sed -n 's/^vm: exit status \([0-9]*\)$/\1/p' "$out/output" | tail -n 1)
+exit "${status:-125}"
