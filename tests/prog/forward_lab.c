@@ -41,6 +41,8 @@ static const struct lab_route special[] = {
 	R("198.18.53.0/24", LAB_ENCAP, LAB_OUT, 0),
 	R("198.18.54.0/24", LAB_SILENT, LAB_OUT, 0),
 	R("198.18.55.0/24", LAB_VIA, LAB_OUT, 1200),
+	R("198.18.56.0/24", LAB_VIA6, LAB_OUT, 0),
+	R("198.18.57.0/24", LAB_VIA6, LAB_V7, 0),
 	R("2001:db8:f50::/48", LAB_UNREACHABLE, LAB_LO, 0),
 	R("2001:db8:f51::/48", LAB_PROHIBIT, LAB_LO, 0),
 	R("2001:db8:f52::/48", LAB_BLACKHOLE, LAB_LO, 0),
@@ -116,6 +118,10 @@ static void say_route(const struct lab_route *r, FILE *ip)
 	case LAB_ENCAP:
 		fprintf(ip, "route add %s encap %s via %s dev %s\n", r->prefix,
 			v6 ? "seg6 mode encap segs 2001:db8:2::2" : "ip id 7 dst 10.2.0.2", via,
+			dev);
+		return;
+	case LAB_VIA6:
+		fprintf(ip, "route add %s via inet6 2001:db8:%u::2 dev %s\n", r->prefix, r->dev,
 			dev);
 		return;
 	case LAB_VIA:
@@ -302,7 +308,7 @@ static int share_maps(struct lab *l)
 	int err;
 
 	bpf_object__for_each_map (map, l->xdp->obj) {
-		if (bpf_map__is_internal(map) || map == l->xdp->maps.neigh_seen)
+		if (bpf_map__is_internal(map))
 			continue;
 		other = bpf_object__find_map_by_name(harness_bpf(l->h), bpf_map__name(map));
 		err = other ? bpf_map__reuse_fd(map, bpf_map__fd(other)) : 0;

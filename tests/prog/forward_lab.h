@@ -31,6 +31,7 @@ extern const char *const lab_names[LAB_DEVS];
 /* What is done with a destination. */
 enum lab_route_kind {
 	LAB_VIA,       /* by a gateway: neighbour .2 of the device */
+	LAB_VIA6,      /* IPv4 by the gateway's IPv6 address */
 	LAB_CONNECTED, /* by the device itself; its address .2 is known */
 	LAB_SILENT,    /* by a gateway that nobody knows the link-layer address of */
 	LAB_ENCAP,     /* lightweight tunnel */

@@ -71,7 +71,8 @@ static const struct lab_route *find_route(const struct lab *l, bool v6, const __
 
 static bool leads_out(const struct lab_route *r)
 {
-	return r && (r->kind == LAB_VIA || r->kind == LAB_CONNECTED || r->kind == LAB_SILENT);
+	return r && (r->kind == LAB_VIA || r->kind == LAB_VIA6 || r->kind == LAB_CONNECTED ||
+		     r->kind == LAB_SILENT);
 }
 
 /* What the kernel takes from no wire, or treats otherwise than by routing it. */
@@ -156,7 +157,7 @@ static bool knows_neighbour(const struct lab_route *r, bool v6, const __u8 *dst)
 	static const __u8 zeros[9];
 
 	if (r->kind != LAB_CONNECTED)
-		return r->kind == LAB_VIA;
+		return r->kind == LAB_VIA || r->kind == LAB_VIA6;
 	return v6 ? memcmp(dst + 6, zeros, 9) == 0 && dst[15] == 2 : dst[2] == 0 && dst[3] == 2;
 }
 
@@ -183,10 +184,13 @@ static __u64 route_reasons(const struct transit *t, struct model_result *out)
 {
 	const __u8 *dst = t->ip + (t->v6 ? 24 : 16);
 	const struct lab_route *r = find_route(t->l, t->v6, dst);
-	const struct ctb_netdev *nd;
-	size_t mtu;
-	__u64 why;
+	const struct ctb_netdev *nd = &t->l->nd[t->in];
+	size_t mtu = t->v6 ? nd->route_mtu6 : nd->route_mtu4;
+	__u64 why = 0;
 
+	/* Where some route has an MTU of its own, only the kernel knows which. */
+	if (mtu && longest(t) > mtu)
+		out->reasons |= BIT(MTU);
 	if (!(t->v6 ? t->l->forwarding6 : t->l->forwarding4)[t->in] ||
 	    (t->v6 && t->l->nd[t->in].flags & CTB_ND_NO_FORWARD6))
 		return BIT(NOT_FORWARDING);

@@ -73,7 +73,8 @@ static unsigned long value(const char *word)
 }
 
 /*
- * in=DEV (comes in there), DEV+FLAG, DEV-FLAG, DEV.mtu=N, lost=DEV (not in the devmap),
+ * in=DEV (comes in there), DEV+FLAG, DEV-FLAG, DEV.mtu=N, DEV.route_mtu4=N, DEV.route_mtu6=N,
+ * lost=DEV (not in the devmap),
  * FAMILY/DEV=off (forwarding), mark=N, gso=N, meta=N, linear=N, push=TCI, badsum, partial,
  * fullsum, ipN=BYTE (byte N of the IP packet; before the checksum is made)
  */
@@ -113,6 +114,10 @@ static void tweak(struct forward_scene *s, const char *word)
 		pkt_ip_sum(&s->p);
 	} else if (strstr(word, ".mtu="))
 		lab.nd[device(word, strcspn(word, "."))].mtu = value(word);
+	else if (strstr(word, ".route_mtu4="))
+		lab.nd[device(word, strcspn(word, "."))].route_mtu4 = value(word);
+	else if (strstr(word, ".route_mtu6="))
+		lab.nd[device(word, strcspn(word, "."))].route_mtu6 = value(word);
 	else
 		cr_assert(tweak_flag(word), "tweak \"%s\"", word);
 }

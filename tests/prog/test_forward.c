@@ -27,6 +27,7 @@ Test(forward, what_is_forwarded)
 	    /* Not only by a gateway. */
 	    { "ip4:198.18.1.9>10.2.0.2 udp:1>2", NULL, "out0", "out0" },
 	    { "ip6:2001:db8:f1::9>2001:db8:2::2 udp:1>2", NULL, "out0", "out0" },
+	    { TO4(56) " udp:1>2", NULL, "out0", "out0" }, { TO4(57) " udp:1>2", NULL, "v7", "v7" },
 	    /* Padding stays behind, as in ip_rcv_core(). */
 	    { F4 " udp:1>2 data:1 trail:17", NULL, "out0", "out0" },
 	    { F6 " udp:1>2 trail:1", NULL, "out0", "out0" },
@@ -162,6 +163,7 @@ Test(forward, vlan_tags)
 	    { "eth vlan:5 " F4 " tcp:1>2", "v5+PARTIAL partial", "partial-checksum",
 	      "vlan-device" },
 	    { "eth vlan:5 type:0x0806 data:28", NULL, "pass", "vlan-device" },
+	    { "eth:other vlan:6 " F4 " udp:1>2", NULL, "pass", "other-host" },
 	    /* As the kernel has it: the tag beside the frame. */
 	    { F4 " udp:1>2 data:20", "push=6", "out0", "vlan" },
 	    { F4 " udp:1>2 data:20", "push=0xe000", "out0", "vlan" },
@@ -254,6 +256,6 @@ Test(forward, refresh)
 
 	/* An epoch may end meanwhile, and two neighbours may share a slot for one. */
 	while (tries-- && !refresh_is_as_expected())
-		sleep(5);
+		sleep(11);
 	cr_expect_geq(tries, 0);
 }

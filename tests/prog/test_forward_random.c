@@ -71,6 +71,10 @@ static void make_devices(struct rng *r)
 		flip(r, nd, 4, CTB_ND_NO_FORWARD6);
 		if (rng_percent(r, 20))
 			nd->mtu = 1280 + rng_below(r, 40);
+		if (rng_percent(r, 10))
+			nd->route_mtu4 = 60 + rng_below(r, 1400);
+		if (rng_percent(r, 10))
+			nd->route_mtu6 = 60 + rng_below(r, 1400);
 		if (rng_percent(r, 5))
 			lab.egress[d] = false;
 		if (lab.forwarding4[d] != !rng_percent(r, 3)) {

@@ -32,6 +32,16 @@ Test(forward_reasons, mtu)
 	    { TO6(3) " udp:1>2 data:1253", NULL, "mtu", "mtu" },
 	    { TO6(55) " udp:1>2 data:1232", NULL, "out0", "out0" },
 	    { TO6(55) " udp:1>2 data:1233", NULL, "mtu", "mtu" },
+	    /* Routes' own, which only the kernel knows: the smallest of all decides. */
+	    { F4 " udp:1>2 data:972", "in0.route_mtu4=1000", "out0", "out0" },
+	    { F4 " udp:1>2 data:973", "in0.route_mtu4=1000", "mtu", "mtu" },
+	    { F4 " udp:1>2 data:973", "in0.route_mtu6=1000", "out0", "out0" },
+	    { F4 " udp:1>2 data:973", "out0.route_mtu4=1000", "out0", "out0" },
+	    { F6 " udp:1>2 data:1232", "in0.route_mtu6=1280", "out0", "out0" },
+	    { F6 " udp:1>2 data:1233", "in0.route_mtu6=1280", "mtu", "mtu" },
+	    { F6 " udp:1>2 data:1233", "in0.route_mtu4=1280", "out0", "out0" },
+	    { F4 ",mf udp:1>2,len=3000 data:64", "in0.route_mtu4=1499", "mtu", "mtu" },
+	    { F4 ",mf udp:1>2,len=3000 data:64", "in0.route_mtu4=1500", "out0", "out0" },
 	    /* A tag does not count. */
 	    { TO4(7) " udp:1>2 data:1472", NULL, "v7", "v7" });
 	BOTH_GAVE(MTU);
