@@ -141,6 +141,11 @@ static int plan_forward(struct daemon *d, const struct live *l, struct forward_p
 	if (!err)
 		err = forward_plan_make(&l->entries, &d->host, &routing, &l->rs->interfaces,
 					d->opt.no_xdp, out);
+	if (!err) {
+		routing_free(&d->facts);
+		d->facts = routing;
+		routing = (struct routing){};
+	}
 	return err ? error_set(error, err, "finding out how this host forwards: %s", strerror(-err))
 		   : 0;
 }

@@ -232,6 +232,34 @@ static int first_rules(struct daemon *d, struct ruleset *parsed, struct diag *di
 	return 0;
 }
 
+static void log_lacking(void *arg, enum feature_id id)
+{
+	const struct daemon *d = arg;
+	const char *detail = d->features.f[id].detail;
+
+	log_info("this kernel has no %s%s%s%s: %s", feature_name(id), detail[0] ? " (" : "", detail,
+		 detail[0] ? ")" : "", feature_without(id));
+}
+
+/* Named before anything is touched, rather than found out in the middle of it. */
+static int check_features(struct daemon *d)
+{
+	_strbuf_ struct strbuf missing = {};
+	int err = features_probe(d->opt.pindir, false, &d->features);
+
+	if (err) {
+		log_err("cannot try what this kernel can do: %s", strerror(-err));
+		return err;
+	}
+	if (features_missing(&d->features, &missing)) {
+		log_err("missing here, and needed (`ctbypass features` has it all):\n%s",
+			missing.s ? missing.s : "");
+		return -ENOTSUP;
+	}
+	features_lacking(&d->features, log_lacking, d);
+	return 0;
+}
+
 /* First of all: a daemon whose file has an error touches nothing. */
 static int read_config(const struct daemon *d, struct ruleset **rs, struct diag *diag)
 {
@@ -249,6 +277,8 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	_free_ char *error = NULL;
 	int err = read_config(d, &rs, &diag);
 
+	if (!err)
+		err = check_features(d);
 	if (!err)
 		err = lock_namespace(d);
 	if (!err)
@@ -309,6 +339,7 @@ static void close_all(struct daemon *d)
 
 	control_close(d->control);
 	routing_watch_close(d->routing);
+	routing_free(&d->facts);
 	live_free(&d->live);
 	nft_state_free(d->nft);
 	host_free(&d->host);

@@ -16,6 +16,7 @@
 #include "conntrack.h"
 #include "control.h"
 #include "datapath.h"
+#include "feature.h"
 #include "nft.h"
 #include "routing.h"
 #include "slots.h"
@@ -35,6 +36,7 @@ struct live {
 
 struct daemon {
 	struct daemon_options opt;
+	struct features features; /* of the kernel, as tried at the start */
 	struct datapath *dp;
 	struct control *control;
 	struct host host;
@@ -43,11 +45,12 @@ struct daemon {
 	struct nft_state *nft; /* what is in table inet ctbypass; NULL: no table */
 	int lock_fd, epfd, signal_fd, timer_fd, host_fd, nft_fd;
 	struct routing_watch *routing; /* NULL: no forward rule is in force */
-	__u64 started;		       /* all times: milliseconds of CLOCK_MONOTONIC */
-	__u64 settle_at;	       /* finish the last change (apply_settle); 0: nothing to do */
-	__u64 refresh_at;	       /* look at the host again; 0: no need */
-	bool must_apply;	       /* the last attempt to follow the host failed */
-	bool own_nft; /* we changed our table: the next event about it is our own */
+	struct routing facts; /* as of the last plan of the forwarding path; empty without one */
+	__u64 started;	      /* all times: milliseconds of CLOCK_MONOTONIC */
+	__u64 settle_at;      /* finish the last change (apply_settle); 0: nothing to do */
+	__u64 refresh_at;     /* look at the host again; 0: no need */
+	bool must_apply;      /* the last attempt to follow the host failed */
+	bool own_nft;	      /* we changed our table: the next event about it is our own */
 	bool quit;
 	/* What status warns of. */
 	char *rule_warnings;	      /* of the last change, as diagnostics; or NULL */

@@ -27,6 +27,7 @@
  *                         "xdp_out_why":"..."}],
  *          "nft":{"table":"inet ctbypass","present":true,"restored":N,"repaired":N},
  *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
+ *          "lacking":[{"feature":"tcx","without":"clsact filters are used"}],
  *          "warnings":["..."]}
  * SIZES   "rules":N,"entries":N,"sets":N,"prefixes":N,"classes":{"proto":N,"src":N,...}
  *         Only fields that some rule looks at have classes.
@@ -334,6 +335,20 @@ static json_t *list_interfaces(const struct attachment *list, size_t n)
 	return out;
 }
 
+static void add_lacking(void *out, enum feature_id id)
+{
+	json_array_append_new(out, json_pack("{s:s,s:s}", "feature", feature_name(id), "without",
+					     feature_without(id)));
+}
+
+static json_t *list_lacking(const struct daemon *d)
+{
+	json_t *out = json_array();
+
+	features_lacking(&d->features, add_lacking, out);
+	return out;
+}
+
 static _printf_(2, 3) void warn(json_t *list, const char *fmt, ...)
 {
 	_free_ char *s = NULL;
@@ -380,6 +395,7 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		     d->host_trouble);
 	advise_interfaces(d->live.rs, &d->host, warn_text, out);
 	advise_bridges(d->live.rs, &d->host, warn_text, out);
+	advise_forward(d->live.rs, &d->facts, warn_text, out);
 	if (d->rule_warnings)
 		warn(out, "%s", d->rule_warnings);
 	return out;
@@ -398,7 +414,7 @@ json_t *report_status(const struct daemon *d)
 			    : json_null();
 	json_t *sizes = report_sizes(&d->live);
 	json_t *root = json_pack(
-		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o}",
+		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o,s:o}",
 		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
 		number((now_ms() - d->started) / 1000), "config", text(d->opt.config), "pindir",
 		text(d->opt.pindir), "hand_over", "method", "mark", "mark",
@@ -406,7 +422,8 @@ json_t *report_status(const struct daemon *d)
 		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
 		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
 		(int)table, "restored", (int)d->restored, "repaired", (int)d->repaired, "conntrack",
-		ct, "warnings", list_warnings(d, a, n, table, percent));
+		ct, "lacking", list_lacking(d), "warnings",
+		list_warnings(d, a, n, table, percent));
 
 	if (root && (!sizes || json_object_update(root, sizes))) {
 		json_decref(root);
