@@ -57,6 +57,16 @@ static void print_conntrack(const json_t *ct)
 		printf("conntrack       not in use\n");
 }
 
+/* What this kernel cannot do, and what is done instead. */
+static void print_lacking(const json_t *list)
+{
+	json_t *l;
+	size_t n;
+
+	json_array_foreach (list, n, l)
+		printf("%-16sno %s: %s\n", n ? "" : "kernel", str(l, "feature"), str(l, "without"));
+}
+
 static void print_status(const json_t *s)
 {
 	const json_t *hand = json_object_get(s, "hand_over"), *nft = json_object_get(s, "nft");
@@ -78,6 +88,7 @@ static void print_status(const json_t *s)
 	printf("nft             table %s %s\n", str(nft, "table"),
 	       json_is_true(json_object_get(nft, "present")) ? "in place" : "MISSING");
 	print_conntrack(json_object_get(s, "conntrack"));
+	print_lacking(json_object_get(s, "lacking"));
 	print_interfaces(json_object_get(s, "interfaces"));
 	if (!json_array_size(json_object_get(s, "warnings")))
 		printf("warnings        none\n");

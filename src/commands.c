@@ -41,6 +41,8 @@ const struct command commands[] = {
 	{ "stats", "", "packets and bytes by rule and by reason", "Sjw", 0, 0, cmd_stats },
 	{ "status", "", "interfaces, rules, conntrack, warnings", "Sj", 0, 0, cmd_status },
 	{ "unload", "", "remove every trace from the kernel", "Pv", 0, 0, cmd_unload },
+	{ "features", "", "what this kernel can do of what is used here", "Pj", 0, 0,
+	  cmd_features },
 	{ "help", "[COMMAND]", "this, or one command's options", "", 0, 1, cmd_help },
 	{ "version", "", "print the version", "", 0, 0, cmd_version },
 	{},

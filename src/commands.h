@@ -56,5 +56,6 @@ int cmd_set(const struct args *a);
 int cmd_stats(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_unload(const struct args *a);
+int cmd_features(const struct args *a);
 
 #endif

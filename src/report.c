@@ -422,8 +422,7 @@ json_t *report_status(const struct daemon *d)
 		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
 		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
 		(int)table, "restored", (int)d->restored, "repaired", (int)d->repaired, "conntrack",
-		ct, "lacking", list_lacking(d), "warnings",
-		list_warnings(d, a, n, table, percent));
+		ct, "lacking", list_lacking(d), "warnings", list_warnings(d, a, n, table, percent));
 
 	if (root && (!sizes || json_object_update(root, sizes))) {
 		json_decref(root);
