@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the running kernel can do of what ctbypass uses. Each feature is tried, never concluded
- * from a version number. All of it happens in a child process, in a network and a mount namespace
- * of its own where that is allowed, and nothing that is tried there outlives it; modules that the
- * kernel loads for it stay loaded.
+ * from a version number. All of it happens in a child process, and nothing that is tried there
+ * outlives it; modules that the kernel loads for it stay loaded.
  *
  * Not features.h: that is a header of the C library.
  */
@@ -102,9 +101,10 @@ const char *feature_state_name(enum feature_state s); /* "unknown", "yes", "no" 
 enum feature_need feature_need(enum feature_id id);
 
 /*
- * Try them. pindir: where pins are to be. all: also what costs tens of milliseconds (our own
- * programs, and those that nothing uses yet), which the daemon can do without, since it is about
- * to load its programs anyway. 0 or -errno; what could not be tried is FEATURE_UNKNOWN.
+ * Try them. pindir: where pins are to be. all: also what costs a tenth of a second (a network
+ * namespace to attach things in, our own programs, what nothing uses yet), which the daemon can do
+ * without: it finds out when it attaches, and carries on with what there is. 0 or -errno; what
+ * could not be tried is FEATURE_UNKNOWN.
  */
 int features_probe(const char *pindir, bool all, struct features *out);
 

@@ -371,9 +371,7 @@ void probe_attach(struct probe *p, bool all)
 		feature_set_err(p->out, FEATURE_CLSACT, prog_fd);
 	} else {
 		probe_tcx(p, prog_fd);
-		/* Two modules that a kernel with tcx can do without stay out of it. */
-		if (all || p->out->f[FEATURE_TCX].state != FEATURE_YES)
-			probe_clsact(p, prog_fd);
+		probe_clsact(p, prog_fd);
 	}
 	probe_xdp_link(p);
 	if (all)

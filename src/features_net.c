@@ -83,13 +83,29 @@ static void say_refused(struct probe *p, enum feature_id id, const char *words, 
 		    module ? "; kernel module: " : "", module ? module : "");
 }
 
+/* All of it in one transaction, which is where the time goes. */
+static bool try_nft_at_once(void)
+{
+	_strbuf_ struct strbuf all = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(nft); i++)
+		strbuf_addf(&all, "%s", nft[i].script);
+	return !all.err && !nft_run(all.s, true, NULL);
+}
+
 void probe_nft(struct probe *p)
 {
+	bool all = try_nft_at_once();
+
 	for (size_t i = 0; i < ARRAY_SIZE(nft); i++) {
 		enum feature_id id = nft[i].id;
 		_free_ char *words = NULL;
 		int err;
 
+		if (all) {
+			feature_set_err(p->out, id, 0);
+			continue;
+		}
 		if (nft[i].needs != id && p->out->f[nft[i].needs].state != FEATURE_YES) {
 			feature_set(p->out, id, FEATURE_UNKNOWN, "cannot be tried without %s",
 				    feature_name(nft[i].needs));
