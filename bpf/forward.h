@@ -101,7 +101,8 @@ static __always_inline int check_addr6(__u64 hi, __u64 lo)
 		return CTB_FB_MULTICAST;
 	if (hi >> 54 == 0xfe80 >> 6)
 		return CTB_FB_LINK_LOCAL;
-	if (!hi && lo <= 1) /* unspecified, loopback */
+	/* Unspecified, loopback; IPv4-mapped, which no output of the kernel's takes for a source. */
+	if (!hi && (lo <= 1 || lo >> 32 == 0xffff))
 		return CTB_FB_MARTIAN;
 	return -1;
 }
