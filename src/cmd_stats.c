@@ -197,6 +197,10 @@ static void print_fallbacks(const struct looks *l)
 	json_array_foreach (json_object_get(l->now, "fallbacks"), i, f) {
 		const json_t *was = json_array_get(before, i);
 
+		/* Thirty reasons, of which a host sees three or four. */
+		if (!get(json_object_get(f, "to_tc"), "packets") &&
+		    !get(json_object_get(f, "kernel"), "packets"))
+			continue;
 		printf("%-16s", json_string_value(json_object_get(f, "name")));
 		print_brief(l, json_object_get(f, "to_tc"), json_object_get(was, "to_tc"));
 		print_brief(l, json_object_get(f, "kernel"), json_object_get(was, "kernel"));
