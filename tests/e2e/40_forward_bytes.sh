@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 300
+# timeout: 900
 # The same frames go through two labs that do not differ in a byte: one router is the kernel alone,
 # on the other ctbypass forwards. What leaves them has to be the same, byte for byte, also what
 # they answer; and the counters have to say of every packet what a model of its own predicts.
@@ -114,6 +114,14 @@ for mode in xdp tc; do
 	daemon_stop
 	start prefix "${run[@]}"
 	check "$mode, rules with prefixes" "${opt[@]}" --rules prefix --percent 75
+
+	two_both ip route add 10.21.0.0/24 via 10.2.0.2 mtu 1350
+	two_both ip -6 route add fd21::/32 via fd02::2 mtu 1350
+	follows
+	check "$mode, routes with an MTU" "${opt[@]}" --rules prefix --route-mtu 1350 \
+		--classes route_mtu,sizes,fragments,plain --percent 10
+	two_both ip route del 10.21.0.0/24
+	two_both ip -6 route del fd21::/32
 	daemon_stop
 done
 pass

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 180
+# timeout: 300
 # The network changes under traffic that is forwarded: neighbours go and move, routes change, links
 # go down, MTUs shrink, routes flap; every packet is accounted for. Equal-cost paths: each flow takes
 # the one that the kernel gives it.

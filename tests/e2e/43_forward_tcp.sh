@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 1200
+# timeout: 600
 # TCP in bulk over the forwarding path, byte for byte: in XDP with whole checksums, in XDP with
 # senders that leave checksums to the hardware (which tc has to forward), in tc with GSO and GRO, and
 # jumbo frames, of which XDP sees several buffers. 1 GB in all, 10 GB in the long run. Both families

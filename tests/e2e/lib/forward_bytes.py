@@ -34,6 +34,7 @@ p.add_argument("--socket", help="of the daemon in lab B")
 p.add_argument("--no-xdp", action="store_true", help="tc alone forwards")
 p.add_argument("--no-xmit", default="", help="sides to which XDP cannot send")
 p.add_argument("--rp-filter", type=int, default=0)
+p.add_argument("--route-mtu", type=int, default=0, help="the smallest one")
 p.add_argument("--all-fall", help="why nothing at all is forwarded")
 p.add_argument("--errors-up", default="", help="families (4, 6) whose ICMP errors are the kernel's")
 p.add_argument("--conntrack", action="store_true",
@@ -168,7 +169,7 @@ class Run:
     def __init__(self):
         self.labs = [Lab(x) for x in a.labs]
         self.model = fc.Model(a.rules, not a.no_xdp, a.rp_filter, a.no_xmit.split(","),
-                              all_fall=a.all_fall,
+                              all_fall=a.all_fall, route_mtu=a.route_mtu,
                               errors_up=tuple(int(x) for x in a.errors_up))
         self.n = 0
         self.bad = 0
@@ -357,7 +358,7 @@ class Run:
                     print(f"    {sorted(group[0].faults)} from {group[0].side}: {describe(group[0].frame)}")
         if a.socket and self.model.xdp:
             elapsed = time.monotonic() - self.started
-            if self.totals["refresh"] > 8 * (elapsed / 4.2 + 2):
+            if self.totals["refresh"] > 8 * (elapsed / 4 + 2):
                 self.complain("all", f"{self.totals['refresh']} refreshs in {elapsed:.1f} s")
         for side, frame in self.labs[0].nd ^ self.labs[1].nd:
             self.complain("all", f"asked for in one lab only, at {side}: {describe(frame)}")

@@ -176,8 +176,9 @@ class Model:
     device takes no XDP frames."""
 
     def __init__(self, rules, xdp=True, rp_filter=0, no_xmit=(), partial=True, all_fall=None,
-                 errors_up=()):
+                 errors_up=(), route_mtu=0):
         self.rules, self.xdp, self.rp_filter = RULES[rules][1], xdp, rp_filter
+        self.route_mtu = route_mtu  # the smallest that any route names: the limit for all packets
         self.errors_up = errors_up  # families (4, 6) whose ICMP errors are the kernel's
         self.no_xmit, self.partial, self.all_fall = no_xmit, partial, all_fall
 
@@ -239,6 +240,8 @@ class Model:
                 may.add(f)
         if p.error and not p.v6 and "rp-none" in p.faults:
             may.add("rp-filter")
+        if self.route_mtu and self.route_mtu < (MTU[p.side] if p.fragment else p.length):
+            may.add("mtu")
         if p.error and (6 if p.v6 else 4) in self.errors_up and not p.fragment:
             may.add("ecmp-error")
         if self.all_fall:
@@ -407,7 +410,7 @@ class Corpus:
                     self.sized(v6, "client", "tiny", MTU["tiny"] + n, MTU["tiny"])
 
     def c_route_mtu(self):
-        """Once: a route with an MTU of its own, smaller than the device's."""
+        """Once: 10.21/24 and fd21::/32 have an MTU of their own, smaller than the device's."""
         for v6 in (False, True):
             for delta in (-1, 0, 1, 100):
                 if v6:
@@ -627,7 +630,7 @@ class Corpus:
                 ("::", "martian"), ("::1", "martian"), ("ff02::1", "multicast"), ("ff05::2", "multicast"),
                 ("fe80::1", "link-local"), (f"fd0{n}::1", "own"), (f"fd0{NUMBER[out]}::1", "own"),
                 (f"fd{NUMBER[out]}0::7", "rp-side"), ("fdff::9", "rp-none"), ("2002::1", "rp-none"),
-                ("::ffff:10.10.0.1", "rp-none"), ("::ffff:8.8.8.8", "rp-none"), ("fec0::1", "rp-none"),
+                ("::ffff:10.10.0.1", "martian"), ("::ffff:8.8.8.8", "martian"), ("fec0::1", "rp-none"),
                 ("64:ff9b::8.8.8.8", "rp-none"), (f"fd0{n}::", "own"), ("::2", "rp-none"))
         else:
             src, fault = self.pick(
@@ -652,7 +655,7 @@ class Corpus:
             dst, fault = self.pick(
                 ("::", "martian"), ("::1", "martian"), ("ff02::1", "multicast"), ("ff0e::5", "multicast"),
                 ("ff01::1", "multicast"), ("fe80::77", "link-local"), (f"fd0{n}::1", "own"),
-                ("::ffff:10.20.0.1", "no-route"), ("2002::1", "no-route"), (f"fd0{n}::", "own"),
+                ("::ffff:10.20.0.1", "martian"), ("2002::1", "no-route"), (f"fd0{n}::", "own"),
                 ("fd02::1", "own"), *special, *special)
         else:
             dst, fault = self.pick(

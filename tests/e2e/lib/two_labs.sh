@@ -41,7 +41,6 @@ two_lab() {
 		route add blackhole 10.50.2.0/24
 		route add throw 10.50.3.0/24
 		route add local 10.60.0.0/24 dev lo
-		route add 10.21.0.0/24 via 10.2.0.2 mtu 1350
 		route add 10.22.0.0/24 via 10.2.0.2
 		route add 10.22.0.0/24 tos 0x10 via 10.3.0.2
 	EOT
@@ -52,7 +51,6 @@ two_lab() {
 		route add throw fd50:3::/32
 		route add local fd60::/32 dev lo
 		route add fd80::/32 encap seg6 mode encap segs fd20::77 via fd02::2 dev r1
-		route add fd21::/32 via fd02::2 mtu 1350
 	EOT
 }
 
@@ -65,6 +63,7 @@ two_both() {
 # two_compare OPTION...: the corpus (lib/forward_bytes.py) through both; output in $OUT.
 two_compare() {
 	local status=0
+	two_both ip neigh flush all # whom the run before asked for in vain; permanent ones stay
 	OUT=$($PYTHON "$LAB_LIB/forward_bytes.py" "$@" a b 2>&1) || status=$?
 	return $status
 }
