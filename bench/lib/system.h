@@ -34,7 +34,13 @@ void file_read(const char *path, char *out, size_t size);
 unsigned long file_number(const char *path);
 
 /*
- * nf_conntrack_max belongs to the whole machine. sysctls_guard() is called first of all: it forks,
+ * Ends the program if another benchmark is running in this network namespace: two would measure
+ * each other, and put back what the other one changed.
+ */
+void only_one(void);
+
+/*
+ * nf_conntrack_max belongs to the whole machine. sysctls_guard() is called early: it forks,
  * the caller goes on as the child, and the parent stays to put back what the child changed,
  * however the child ends, and to remove dir. Returns in the child only.
  */
