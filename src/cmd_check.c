@@ -8,6 +8,7 @@
 #include "client.h"
 #include "commands.h"
 #include "daemon.h"
+#include "feature.h"
 #include "forward_plan.h"
 #include "log.h"
 
@@ -91,8 +92,22 @@ static int build(const struct args *a, struct live *l, struct host *host, struct
 	return err;
 }
 
-static int try_kernel(const struct live *l, const struct host *host, struct findings *f)
+/* What is missing comes before the words of those who missed it. */
+static void explain(const struct features *have, struct findings *f)
 {
+	_strbuf_ struct strbuf missing = {};
+
+	if (!features_missing(have, &missing))
+		return;
+	strbuf_addf(&missing, "%s", f->error ? f->error : "");
+	if (!missing.err)
+		error_set(&f->error, 0, "missing here, and needed:\n%s", missing.s);
+}
+
+static int try_kernel(const struct args *a, const struct live *l, struct host *host,
+		      struct findings *f)
+{
+	struct features have = {};
 	int err;
 
 	if (geteuid()) {
@@ -103,9 +118,15 @@ static int try_kernel(const struct live *l, const struct host *host, struct find
 			skip(f, "what forward rules skip, and how each interface forwards");
 		return 0;
 	}
+	err = features_probe(a->pindir, false, &have);
+	if (err)
+		return err;
+	host->no_fib = have.f[FEATURE_NFT_FIB].state == FEATURE_NO;
 	err = try_bpf(l, host, f);
 	if (!err)
 		err = try_nft(l, host, f);
+	if (err)
+		explain(&have, f);
 	if (!err)
 		survey(l, host, f);
 	if (!err)
@@ -179,7 +200,7 @@ int cmd_check(const struct args *a)
 	if (!err) {
 		advise_interfaces(l.rs, &host, warn_text, &f);
 		advise_bridges(l.rs, &host, warn_text, &f);
-		err = try_kernel(&l, &host, &f);
+		err = try_kernel(a, &l, &host, &f);
 	}
 	if (err && !a->json && (f.error || !diag.errors))
 		command_fail("%s", f.error ? f.error : strerror(-err));

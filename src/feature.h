@@ -62,7 +62,7 @@ enum feature_need {
 	X(NFT_PAYLOAD, "nft-payload", REQUIRED, "the packet that an ICMP error quotes", REFUSED) \
 	X(NFT_FIB, "nft-fib", OPTIONAL, \
 	  "`daddr local` of what this host sends, asked of the kernel", \
-	  "rules with `daddr local` or `daddr !local` are refused") \
+	  "nft is given a list, which follows a tenth of a second later") \
 	X(CTNETLINK, "ctnetlink", OPTIONAL, "delete entries of flows that are bypassed now", \
 	  "they stay until they time out, and flows with NAT are not found") \
 	X(NETFILTER_LINK, "netfilter-link", LATER, "direct mode for what this host sends", UNUSED) \

@@ -30,6 +30,11 @@ struct host {
 	 * 127/8, ::1, 224/4, ff00::/8 and 255.255.255.255. Sorted, no duplicates.
 	 */
 	struct prefix_list local;
+	/*
+	 * nft of this kernel cannot be asked whether an address is local (expression fib): it is
+	 * given the list above. Set by whoever has tried (feature.h).
+	 */
+	bool no_fib;
 };
 
 /* A fresh picture of the current network namespace. 0 or -errno. */

@@ -197,8 +197,8 @@ struct addr_entry {
 	const struct addr_match *match;
 	enum plane plane;
 	struct addr addr;
-	bool listed; /* names anything beside `local` */
-	bool local;  /* names `local`, and the plane asks the kernel about that */
+	bool listed; /* names anything that is in addr */
+	bool local;  /* names `local`, and the plane asks the kernel about that, or could */
 };
 
 struct addr_cache {
@@ -244,7 +244,8 @@ static int convert_addr(struct render *r, struct addr_entry *e)
 
 		if (item->kind == ADDR_LOCAL && e->plane == PLANE_OUT) {
 			e->local = true;
-			continue;
+			if (!r->host->no_fib)
+				continue;
 		}
 		e->listed = true;
 		if (item->kind == ADDR_LOCAL)
@@ -498,7 +499,7 @@ static int add_entry(struct render *r, const struct entry *e, enum plane plane, 
 				return 0;
 			continue;
 		}
-		if (a->local)
+		if (a->local && !r->host->no_fib)
 			c.fib = match[i]->negate ? FIB_NOT_LOCAL : FIB_LOCAL;
 		if (!a->listed || addr_is_any(&a->addr, plane)) {
 			if (a->listed && c.fib == FIB_LOCAL)

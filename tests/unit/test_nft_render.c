@@ -210,6 +210,38 @@ Test(nft_render, local_or_a_prefix)
 	has_not(s, "ip6 daddr");
 }
 
+/* A kernel without expression fib is given the addresses, beside those that the rule names. */
+Test(nft_render, local_as_a_list)
+{
+	struct rule *r = rule(CTB_NOTRACK, 6, 80, 80), *other = rule(CTB_NOTRACK, 6, 90, 90);
+	const char *s;
+
+	r->oneway = other->oneway = true;
+	fx_addr(&r->daddr, "local");
+	fx_addr(&r->daddr, "198.51.100.0/24");
+	fx_addr(&other->daddr, "local");
+	other->daddr.negate = true;
+	fx.host.no_fib = true;
+	s = render(1);
+	has_not(s, "fib ");
+	has(s, "80 ip daddr { 192.0.2.1, 198.51.100.0/24 } counter name \"r1_orig\"");
+	has(s, "80 ip6 daddr 2001:db8:0:0:0:0:0:1 counter name \"r1_orig\"");
+	has(s, "90 ip daddr { 0.0.0.0-192.0.2.0, 192.0.2.2-255.255.255.255 } counter name "
+	       "\"r2_orig\"");
+}
+
+/* Of what comes from this host, `saddr local` needs no look at all. */
+Test(nft_render, local_source_is_no_list)
+{
+	struct rule *r = rule(CTB_NOTRACK, 6, 80, 80);
+
+	r->oneway = true;
+	fx_addr(&r->saddr, "local");
+	fx.host.no_fib = true;
+	has(chain(render(1), "g1_out"),
+	    "meta l4proto 6 th dport 80 counter name \"r1_orig\" notrack accept\n");
+}
+
 Test(nft_render, negation_is_both_families)
 {
 	struct rule *r = rule(CTB_NOTRACK, 0, 0, 0);
