@@ -407,6 +407,16 @@ int lab_run_xdp(struct lab *l, struct lab_run *r)
 	return 0;
 }
 
+bool lab_takes(struct lab *l, size_t linear, size_t meta)
+{
+	static const __u8 frame[500];
+	struct lab_run r = { .data = frame, .len = 500, .in = LAB_IN };
+
+	r.linear = linear;
+	r.meta = meta;
+	return lab_run_xdp(l, &r) == 0;
+}
+
 int lab_run_tc(struct lab *l, struct lab_run *r)
 {
 	struct __sk_buff ctx = {

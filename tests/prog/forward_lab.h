@@ -101,6 +101,11 @@ struct lab_run {
 };
 
 int lab_run_xdp(struct lab *l, struct lab_run *r);
+/*
+ * Can this kernel's test runs put a frame in several buffers (6.18 can), and so much metadata in
+ * front of it (more than 32 bytes: newer ones)?
+ */
+bool lab_takes(struct lab *l, size_t linear, size_t meta);
 int lab_run_tc(struct lab *l, struct lab_run *r);
 
 #endif

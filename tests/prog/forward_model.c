@@ -85,6 +85,9 @@ static __u64 address_reasons(bool v6, const __u8 *a)
 			return BIT(MULTICAST);
 		if (a[0] == 0xfe && (a[1] & 0xc0) == 0x80)
 			return BIT(LINK_LOCAL);
+		/* IPv4-mapped: no output of the kernel's takes one for a source. */
+		if (memcmp(a, zeros, 10) == 0 && a[10] == 0xff && a[11] == 0xff)
+			return BIT(MARTIAN);
 		return memcmp(a, zeros, 15) == 0 && a[15] <= 1 ? BIT(MARTIAN) : 0;
 	}
 	if ((a[0] & 0xf0) == 0xe0 || memcmp(a, "\xff\xff\xff\xff", 4) == 0)

@@ -249,6 +249,18 @@ void forward_end(void)
 	lab_unload(&lab);
 }
 
+void forward_need(size_t linear, size_t meta)
+{
+	bool takes;
+
+	forward_begin(RULES);
+	takes = lab_takes(&lab, linear, meta);
+	forward_end();
+	if (!takes)
+		cr_skip_test("this kernel's XDP test runs have no %s",
+			     linear ? "frames in several buffers" : "metadata of that size");
+}
+
 void forward_run_rows(const char *rules, const forward_row *rows, size_t n)
 {
 	static struct forward_scene s;

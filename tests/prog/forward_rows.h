@@ -47,6 +47,8 @@ extern bool forward_reached[CTB_FB_MAX][2]; /* by XDP, by tc */
 
 /* A new lab with these rules. */
 void forward_begin(const char *rules);
+/* Skip the test where the kernel has no test runs like that (lab_takes()). */
+void forward_need(size_t linear, size_t meta);
 void forward_end(void);
 void forward_set(struct forward_scene *s, const forward_row *row);
 void forward_strike(struct forward_scene *s);

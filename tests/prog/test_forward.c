@@ -186,6 +186,7 @@ Test(forward, vlan_rules)
 /* A tag needs room in front; where metadata fill it, tc gets the frame as it came. */
 Test(forward, no_headroom)
 {
+	forward_need(0, 216);
 	RUN(RULES, { TO4(7) " udp:1>2 data:9", "meta=212", "v7", "v7" },
 	    { TO4(7) " udp:1>2 data:9", "meta=216", "failed", "v7" },
 	    { F4 " udp:1>2 data:9", "meta=216", "out0", "out0" });
@@ -194,6 +195,7 @@ Test(forward, no_headroom)
 
 Test(forward, several_buffers)
 {
+	forward_need(100, 0);
 	RUN(RULES, { F4 " udp:1>2 data:1000", "linear=100", "out0", "out0" },
 	    { F4 " udp:1>2 data:1000", "linear=100 out0-OUT_SG", "no-xdp-out", "out0" },
 	    { F4 " udp:1>2 data:1000", "linear=100 few-OUT_SG", "out0", "out0" },
