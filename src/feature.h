@@ -32,6 +32,7 @@ enum feature_need {
 	  "the kernel interprets them, which costs each packet several times as much") \
 	X(MAP_MMAP, "map-mmap", REQUIRED, "tables of rules, written in one go", REFUSED) \
 	X(MAP_PERCPU, "map-percpu", REQUIRED, "counters", REFUSED) \
+	X(CPUS, "possible-cpus", REQUIRED, "how many numbers a counter has", REFUSED) \
 	X(MAP_HASH, "map-hash", REQUIRED, "VLAN devices, run-time changes", REFUSED) \
 	X(MAP_DEVMAP, "map-devmap-hash", REQUIRED, "devices that XDP sends by", REFUSED) \
 	X(HELPERS_TC, "helpers-tc", REQUIRED, "what the program at tc ingress calls", REFUSED) \

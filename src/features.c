@@ -5,6 +5,7 @@
  * tries its darker corners shall not be done to the daemon.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -99,9 +100,15 @@ void feature_set_err(struct features *f, enum feature_id id, int err)
  * A network namespace, and attaching something in it, costs a tenth of a second that a starting
  * daemon has better use for. What is tried without changes nothing either: see the attempts.
  */
+void probe_own_net(struct probe *p)
+{
+	p->own_net = p->own_net || !unshare(CLONE_NEWNET);
+}
+
 static void enter_namespaces(struct probe *p, bool all)
 {
-	p->own_net = all && !unshare(CLONE_NEWNET);
+	if (all)
+		probe_own_net(p);
 	/* Mounts of the new namespace must not appear in the old one. */
 	p->own_mnt = !unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
@@ -122,12 +129,22 @@ static void probe_everything(struct probe *p, bool all)
 	probe_ctb_untrack(p);
 }
 
+/* Libraries say what they miss, libnftables without being asked; we say it in our own words. */
+static void be_silent(void)
+{
+	_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0 && (dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0))
+		_exit(1);
+}
+
 static _Noreturn void child(struct features *shared, const char *pindir, bool all)
 {
 	struct probe p = { .out = shared, .pindir = pindir };
 
 	signal(SIGALRM, SIG_DFL);
 	alarm(SECONDS_MAX);
+	be_silent();
 	enter_namespaces(&p, all);
 	probe_everything(&p, all);
 	_exit(0);

@@ -90,6 +90,18 @@ static void probe_maps(struct probe *p)
 		feature_set_err(p->out, maps[i].id, try_map(maps[i].type, maps[i].flags));
 }
 
+/* How much a look at a per-CPU map writes; libbpf reads it from this file. */
+static void probe_cpus(struct probe *p)
+{
+	static const char file[] = "/sys/devices/system/cpu/possible";
+
+	if (libbpf_num_possible_cpus() > 0)
+		feature_set(p->out, FEATURE_CPUS, FEATURE_YES, "%s", "");
+	else
+		feature_set(p->out, FEATURE_CPUS, FEATURE_NO, "%s: %s", file,
+			    access(file, R_OK) ? strerror(errno) : "not understood");
+}
+
 static void probe_jit(struct probe *p)
 {
 	struct bpf_prog_info info = {};
@@ -284,6 +296,7 @@ void probe_bpf(struct probe *p)
 	int err;
 
 	libbpf_set_print(NULL);
+	probe_cpus(p);
 	err = try_map(BPF_MAP_TYPE_ARRAY, 0);
 	feature_set_err(p->out, FEATURE_BPF, err);
 	if (err == -ENOSYS)
@@ -371,6 +384,9 @@ void probe_attach(struct probe *p, bool all)
 		feature_set_err(p->out, FEATURE_CLSACT, prog_fd);
 	} else {
 		probe_tcx(p, prog_fd);
+		/* Now it is worth a namespace to know. */
+		if (p->out->f[FEATURE_TCX].state == FEATURE_NO)
+			probe_own_net(p);
 		probe_clsact(p, prog_fd);
 	}
 	probe_xdp_link(p);

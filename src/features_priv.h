@@ -22,6 +22,9 @@ void feature_set(struct features *f, enum feature_id id, enum feature_state s, c
  */
 void feature_set_err(struct features *f, enum feature_id id, int err);
 
+/* From here on in a network namespace of our own, if it is allowed. */
+void probe_own_net(struct probe *p);
+
 /* features_host.c */
 void probe_capabilities(struct probe *p);
 void probe_bpffs(struct probe *p);
