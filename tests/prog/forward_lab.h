@@ -102,8 +102,8 @@ struct lab_run {
 
 int lab_run_xdp(struct lab *l, struct lab_run *r);
 /*
- * Can this kernel's test runs put a frame in several buffers (6.18 can), and so much metadata in
- * front of it (more than 32 bytes: newer ones)?
+ * Can this kernel's test runs put a frame in several buffers, and so much metadata in front of it
+ * (6.1: up to 32 bytes)?
  */
 bool lab_takes(struct lab *l, size_t linear, size_t meta);
 int lab_run_tc(struct lab *l, struct lab_run *r);
