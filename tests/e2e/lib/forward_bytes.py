@@ -23,9 +23,10 @@ from frames import ICMPV6, UDP, eth, ip6, l4
 from wire import Port
 
 CHUNK = 48  # frames under way at once: fewer than any queue of a lab holds
-EXTRA = ("fuzz",)  # by default half of all packets
+EXTRA = ("fuzz",)  # as many as a quarter of all others together
 FRAGMENTS = ("fragments", "fragments_big", "fragment_fields", "fragments_lost", "fuzz")
-ALONE = ("no_neighbour", "ecmp", "ecmp_fragments", "ecmp_errors", "policy", "route_mtu")  # only when asked for
+# Only when asked for.
+ALONE = ("no_neighbour", "ecmp", "ecmp_fragments", "ecmp_errors", "policy", "route_mtu")
 
 p = argparse.ArgumentParser()
 p.add_argument("--rules", default="addr", choices=fc.RULES)
@@ -342,8 +343,9 @@ class Run:
 
     def run(self):
         corpus = fc.Corpus(a.seed)
+        skip = (*ALONE, *a.skip.split(","), *(FRAGMENTS if a.conntrack else ()))
         names = a.classes.split(",") if a.classes else \
-            [c for c in corpus.classes() if c not in ALONE + tuple(a.skip.split(",")) + (FRAGMENTS if a.conntrack else ())]
+            [c for c in corpus.classes() if c not in skip]
         print(f"seed {a.seed}", flush=True)
         for lab in self.labs:
             lab.collect()

@@ -14,9 +14,9 @@ IPv6 likewise: fd01::2, behind it fd10::/32, and so on. Special prefixes: see SP
 import random
 import struct
 
-from frames import (AH, DCCP, DF, DSTOPTS, ESP, FRAGMENT, GRE, HOPOPTS, ICMP, ICMPV6, IP6, MF, NONE,
+from frames import (AH, DCCP, DF, DSTOPTS, ESP, FRAGMENT, GRE, HOPOPTS, ICMP, ICMPV6, MF, NONE,
                     PORTS, ROUTING, SCTP, TCP, UDP, UDPLITE, addr, checksum, eth, forwarded,
-                    icmp_error, ip4, ip6, l4, looks_partial, mac)
+                    icmp_error, ip4, ip6, l4, looks_partial, mac, pseudo)
 
 SIDES = ("client", "wide", "mid", "tiny")
 DEV = {"client": "c0", "wide": "s0", "mid": "m0", "tiny": "t0"}
@@ -291,7 +291,9 @@ class Corpus:
     def host(self, side, v6):
         n, r = NUMBER[side], self.rng
         if v6:
-            return f"fd0{n}::2" if r.random() < .2 else f"fd{n}0:0:{r.randrange(1, 65536):x}::{r.randrange(1, 1 << 16):x}"
+            if r.random() < .2:
+                return f"fd0{n}::2"
+            return f"fd{n}0:0:{r.randrange(1, 65536):x}::{r.randrange(1, 1 << 16):x}"
         if r.random() < .2:
             return f"10.{n}.0.2"
         return f"10.{n}0.{r.randrange(256)}.{r.randrange(1, 255)}"
@@ -398,7 +400,7 @@ class Corpus:
                               tos=t, size=20, dst_side="mid" if t & 0x1c == 0x10 else "wide")
 
     def c_sizes(self):
-        """Once: around the MTU of every way out."""
+        """Once: lengths around the MTU of every way out."""
         for v6 in (False, True):
             for side in ("client", "wide"):
                 for out in SIDES:
@@ -493,7 +495,6 @@ class Corpus:
 
     def c_partial(self):
         """Checksums that look as if the hardware were to finish them."""
-        from frames import pseudo
         v6 = self.rng.random() < .5
         proto = self.pick(TCP, UDP)
         p = self.good(v6=v6, proto=proto, size=self.rng.randrange(8, 600), emit=False)
@@ -696,7 +697,7 @@ class Corpus:
         p = self.good(emit=False, size=self.pick(0, 8, 40))
         whole = len(p.frame)
         cut = self.rng.randrange(14, whole)
-        p.frame = p.frame[:cut] + (b"" if self.rng.random() < .7 else b"")
+        p.frame = p.frame[:cut]
         p.faults = frozenset(("bad-ipv6" if p.v6 else "bad-ipv4",))
         self.emit(p)
 
@@ -827,7 +828,8 @@ class Corpus:
             self.error(q, side, out, raw[:n], faults=("bad-quote",))
         elif what == 5:  # quotes a later fragment
             if v6:
-                raw = raw[:6] + bytes([FRAGMENT]) + raw[7:40] + struct.pack("!BBHI", UDP, 0, 0x0100, 7) + raw[40:]
+                raw = (raw[:6] + bytes([FRAGMENT]) + raw[7:40] +
+                       struct.pack("!BBHI", UDP, 0, 0x0100, 7) + raw[40:])
             else:
                 raw = raw[:6] + b"\x00\x20" + raw[8:]
             self.error(q, side, out, raw, faults=("bad-quote",))
@@ -857,14 +859,15 @@ class Corpus:
         if kind in (HOPOPTS, DSTOPTS):
             n = self.pick(0, 0, 1, 3)
             room = 6 + 8 * n
-            body = self.pick(b"\x01" + bytes([room - 2]) + bytes(room - 2), bytes(room),
-                             (b"\x05\x02\x00\x00" if kind == HOPOPTS else b"\x00\x00\x00\x00") +
-                             b"\x01" + bytes([room - 6]) + bytes(room - 6) if room > 6 else b"\x01\x04" + bytes(4),
-                             bytes([self.pick(0x1e, 0x5e, 0x9e, 0xde), room - 2]) + bytes(room - 2))
+            options = [b"\x01" + bytes([room - 2]) + bytes(room - 2), bytes(room),  # PadN, Pad1
+                       bytes([self.pick(0x1e, 0x5e, 0x9e, 0xde), room - 2]) + bytes(room - 2)]
+            if kind == HOPOPTS and room > 6:  # router alert
+                options.append(b"\x05\x02\0\0\x01" + bytes([room - 6]) + bytes(room - 6))
+            body = self.pick(*options)
+            assert len(body) == room
             return bytes([nxt, n]) + body
         if kind == ROUTING:
-            return bytes([nxt, self.pick(0, 2)][:1]) + (b"\x02" + bytes([self.pick(0, 2, 3, 4, 253), 0]) +
-                                                        bytes(4) + addr("fd20::7"))
+            return bytes([nxt, 2, self.pick(0, 2, 3, 4, 253), self.pick(0, 1)]) + bytes(4) + addr("fd20::7")
         if kind == AH:
             return bytes([nxt, 4]) + bytes(2) + struct.pack("!II", 77, 1) + r.randbytes(12)
         if kind == FRAGMENT:  # a whole datagram in one
