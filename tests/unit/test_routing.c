@@ -206,11 +206,32 @@ Test(routing, vlan_offloads)
 	cr_expect_not(dev("d0")->strips_stag);
 }
 
+/* A veth has neither. */
+Test(routing, vlan_filter_and_lro)
+{
+	if (system("ip link add b0 type bond 2>/dev/null"))
+		cr_skip_test("this kernel has no bonds");
+	again();
+	cr_expect(dev("b0")->filters_vlan);
+	cr_expect(dev("b0")->lro);
+	cr_expect_str_eq(dev("b0")->driver, "bonding");
+	sh("ethtool -K b0 lro off");
+	again();
+	cr_expect(dev("b0")->filters_vlan);
+	cr_expect_not(dev("b0")->lro);
+	sh("ethtool -K b0 lro on rx-vlan-filter off");
+	again();
+	cr_expect_not(dev("b0")->filters_vlan);
+	cr_expect(dev("b0")->lro);
+}
+
 static void need_features(void)
 {
 	again();
-	if (!dev("d0")->xdp_known)
+	if (system("grep -qw netdev_nl_dev_get_doit /proc/kallsyms"))
 		cr_skip_test("this kernel does not tell XDP features (6.3)");
+	cr_assert(dev("d0")->xdp_known);
+	cr_assert(dev("lo")->xdp_known);
 }
 
 Test(routing, a_veth_takes_xdp_frames_if_its_peer_has_napi)
