@@ -11,9 +11,13 @@
 
 struct forward_role {
 	int ifindex;
-	bool concerned;	   /* some forward rule can fit what comes in here */
-	bool in;	   /* what comes in here may be forwarded (in tc at least) */
-	bool xdp;	   /* and XDP is worth attaching here */
+	bool concerned; /* some forward rule can fit what comes in here */
+	bool in;	/* what comes in here may be forwarded (in tc at least) */
+	/*
+	 * XDP is worth attaching here: to forward, or because the driver takes XDP frames only
+	 * then. Frames of a VLAN device are taken on its parent (CTB_ND_XDP_IN in netdev.flags).
+	 */
+	bool xdp;
 	bool out;	   /* packets may be sent out here (by tc at least) */
 	bool xdp_out;	   /* XDP frames may leave here; for a VLAN device: by its parent, tagged */
 	char why_in[160];  /* why not in XDP, or why not at all; "" when xdp */
