@@ -154,6 +154,18 @@ struct ctb_classes {
 };
 
 /*
+ * Does any entry that still fits (m) look at this field? With more than one word nobody knows yet,
+ * and what counts is whether any does at all. A field's table that is not asked is not in the cache
+ * either: ports alone are 128 KB.
+ */
+static __always_inline int asks(__u32 field, __u64 m)
+{
+	if (!(cfg.fields & (1U << field)))
+		return 0;
+	return cfg.words != 1 || m & cfg.uses[field];
+}
+
+/*
  * The first row of every field that some rule looks at, ANDed; of the fields' classes those that
  * were looked up are left in c. 0: nothing fits, or *failed is set: a table did not answer.
  * any_port, a compile-time constant: the ports are not known.
@@ -165,7 +177,7 @@ static __always_inline __u64 and_first(const struct ctb_pkt *p, __u32 ifindex, i
 	__u64 m = ~0ULL;
 
 	*failed = 0;
-	if (FIELD_USED(DST)) {
+	if (asks(CTB_F_DST, m)) {
 		if (addr_class(p, 0, &c->of[CTB_F_DST])) {
 			*failed = 1;
 			return 0;
@@ -173,23 +185,7 @@ static __always_inline __u64 and_first(const struct ctb_pkt *p, __u32 ifindex, i
 		if (and_row(&bits_dst, c->of[CTB_F_DST] * stride, wanted, &m))
 			return 0;
 	}
-	if (FIELD_USED(DPORT)) {
-		if (port_class(p->dport, any_port, &c->of[CTB_F_DPORT])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, wanted, &m))
-			return 0;
-	}
-	if (FIELD_USED(SPORT)) {
-		if (port_class(p->sport, any_port, &c->of[CTB_F_SPORT])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, wanted, &m))
-			return 0;
-	}
-	if (FIELD_USED(SRC)) {
+	if (asks(CTB_F_SRC, m)) {
 		if (addr_class(p, 1, &c->of[CTB_F_SRC])) {
 			*failed = 1;
 			return 0;
@@ -197,12 +193,28 @@ static __always_inline __u64 and_first(const struct ctb_pkt *p, __u32 ifindex, i
 		if (and_row(&bits_src, c->of[CTB_F_SRC] * stride, wanted, &m))
 			return 0;
 	}
-	if (FIELD_USED(PROTO)) {
+	if (asks(CTB_F_PROTO, m)) {
 		c->of[CTB_F_PROTO] = proto_class[p->proto];
 		if (and_row(&bits_proto, c->of[CTB_F_PROTO] * stride, wanted, &m))
 			return 0;
 	}
-	if (FIELD_USED(IIF)) {
+	if (asks(CTB_F_DPORT, m)) {
+		if (port_class(p->dport, any_port, &c->of[CTB_F_DPORT])) {
+			*failed = 1;
+			return 0;
+		}
+		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, wanted, &m))
+			return 0;
+	}
+	if (asks(CTB_F_SPORT, m)) {
+		if (port_class(p->sport, any_port, &c->of[CTB_F_SPORT])) {
+			*failed = 1;
+			return 0;
+		}
+		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, wanted, &m))
+			return 0;
+	}
+	if (asks(CTB_F_IIF, m)) {
 		c->of[CTB_F_IIF] = iif_class(p, ifindex);
 		if (and_row(&bits_iif, c->of[CTB_F_IIF] * stride, wanted, &m))
 			return 0;

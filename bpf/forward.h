@@ -101,7 +101,8 @@ static __always_inline int check_addr6(__u64 hi, __u64 lo)
 		return CTB_FB_MULTICAST;
 	if (hi >> 54 == 0xfe80 >> 6)
 		return CTB_FB_LINK_LOCAL;
-	/* Unspecified, loopback; IPv4-mapped, which no output of the kernel's takes for a source. */
+	/* Unspecified, loopback; IPv4-mapped, which no output of the kernel's takes for a source.
+	 */
 	if (!hi && (lo <= 1 || lo >> 32 == 0xffff))
 		return CTB_FB_MARTIAN;
 	return -1;
@@ -306,6 +307,17 @@ static __always_inline int wants_refresh(const struct bpf_fib_lookup *fib)
 		return 0;
 	*last = epoch;
 	return 1;
+}
+
+/* In halves: what the headers say of alignment would make it byte by byte. */
+static __always_inline void copy_mac(void *to, const void *from)
+{
+	__u16 *d = to;
+	const __u16 *s = from;
+
+	d[0] = s[0];
+	d[1] = s[1];
+	d[2] = s[2];
 }
 
 /* As ip_decrease_ttl() (include/net/ip.h), so that the bytes are the kernel's. */

@@ -95,8 +95,8 @@ static __always_inline int rewrite(struct __sk_buff *skb, const struct ctb_pkt *
 	ip = (void *)(eth + 1);
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return -1;
-	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
+	copy_mac(eth->h_dest, fib->dmac);
+	copy_mac(eth->h_source, fib->smac);
 	if (!p->v6) {
 		ip->check = decreased_check(ip->check);
 		ip->ttl--;

@@ -134,8 +134,8 @@ static __always_inline int rewrite(struct xdp_md *ctx, const struct ctb_pkt *p,
 	rest = (void *)(eth + 1);
 	if (data + ETH_HLEN_ + VLAN_HLEN_ > data_end)
 		return XDP_ABORTED;
-	__builtin_memcpy(eth->h_dest, fib->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, fib->smac, ETH_ALEN);
+	copy_mac(eth->h_dest, fib->dmac);
+	copy_mac(eth->h_source, fib->smac);
 	if (out_vid) {
 		eth->h_proto = bpf_htons(ETH_P_8021Q);
 		rest[0] = bpf_htons(out_vid);
@@ -181,8 +181,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct ctb_pkt *p, const 
 		return CTB_FB_DEVICE;
 	if ((void *)(eth + 1) > data_end)
 		return CTB_FB_FAILED;
-	if (*(__u32 *)eth->h_dest != *(__u32 *)in->mac ||
-	    *(__u16 *)(eth->h_dest + 4) != *(__u16 *)(in->mac + 4))
+	if (*(__u32 *)data != *(__u32 *)in->mac || *(__u16 *)(data + 4) != *(__u16 *)(in->mac + 4))
 		return eth->h_dest[0] & 1 ? CTB_FB_MULTICAST : CTB_FB_MAC;
 	if (f->l3 == ETH_HLEN_) /* a constant offset makes cheaper code */
 		r = find_route(ctx, ETH_HLEN_, p, in, &t, &fib, &out);

@@ -605,21 +605,44 @@ static int compile_iif(struct build *b)
 	return 0;
 }
 
+/* The fields that an entry looks at, a bit for each. */
+static __u32 fields_of(const struct entry *e)
+{
+	__u32 f = 0;
+
+	f |= (__u32)e->proto.present << CTB_F_PROTO;
+	f |= (__u32)(e->src || e->transit_only) << CTB_F_SRC;
+	f |= (__u32)(e->dst || e->transit_only) << CTB_F_DST;
+	f |= (__u32) !!e->sport << CTB_F_SPORT;
+	f |= (__u32) !!e->dport << CTB_F_DPORT;
+	f |= (__u32) !!e->iif << CTB_F_IIF;
+	return f;
+}
+
 static __u32 fields_used(const struct entries *in)
 {
 	__u32 f = 0;
 
-	for (size_t i = 0; i < in->n; i++) {
-		const struct entry *e = &in->e[i];
-
-		f |= (__u32)e->proto.present << CTB_F_PROTO;
-		f |= (__u32)(e->src || e->transit_only) << CTB_F_SRC;
-		f |= (__u32)(e->dst || e->transit_only) << CTB_F_DST;
-		f |= (__u32) !!e->sport << CTB_F_SPORT;
-		f |= (__u32) !!e->dport << CTB_F_DPORT;
-		f |= (__u32) !!e->iif << CTB_F_IIF;
-	}
+	for (size_t i = 0; i < in->n; i++)
+		f |= fields_of(&in->e[i]);
 	return f;
+}
+
+/* With one word: which bits forward, and which look at each field. */
+static void mask_fields(struct build *b)
+{
+	struct ctb_config *cfg = &b->out->config;
+
+	for (size_t i = 0; i < b->in->n; i++) {
+		const struct entry *e = &b->in->e[i];
+		__u64 bit = 1ULL << b->bit_of[i];
+		__u32 fields = fields_of(e);
+
+		if (e->action == CTB_FORWARD && e->transit_only)
+			cfg->forward_bits |= bit;
+		for (int f = 0; f < CTB_F_MAX; f++)
+			cfg->uses[f] |= fields & 1U << f ? bit : 0;
+	}
 }
 
 /*
@@ -671,10 +694,8 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 		err = compile_ports(&b);
 	if (!err && f & 1U << CTB_F_IIF)
 		err = compile_iif(&b);
-	for (size_t i = 0; !err && b.words == 1 && i < split.n; i++) {
-		if (split.e[i].action == CTB_FORWARD && split.e[i].transit_only)
-			c.config.forward_bits |= 1ULL << b.bit_of[i];
-	}
+	if (!err && b.words == 1)
+		mask_fields(&b);
 	if (!err)
 		summarise(&b);
 	free(b.bit_of);

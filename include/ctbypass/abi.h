@@ -350,8 +350,9 @@ struct ctb_config {
 	__u32 generation;    /* counts rule swaps; shown by status */
 	__u32 forward;	     /* 1: there are forward entries */
 	__u64 forward_bits;  /* words == 1: the bits of entries that forward */
-	__u32 any_port;	     /* class of a port that is not known: its row has every entry */
-	__u32 netdev_slots;  /* elements of map `netdevs` */
+	__u64 uses[CTB_F_MAX]; /* words == 1: the bits of entries that look at the field */
+	__u32 any_port;	       /* class of a port that is not known: its row has every entry */
+	__u32 netdev_slots;    /* elements of map `netdevs` */
 };
 
 #endif
