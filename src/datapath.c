@@ -466,7 +466,7 @@ static bool vlans_as_loaded(const struct datapath *dp, const struct host *host)
 		struct ctb_vlan_key k = { (__u32)h->parent, h->vid };
 		__u32 ifindex;
 
-		if (!h->vid || !h->parent)
+		if (!load_takes_vlan(host, h))
 			continue;
 		now++;
 		if (bpf_map_lookup_elem(fd, &k, &ifindex) || ifindex != (__u32)h->ifindex)

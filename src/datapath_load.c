@@ -2,6 +2,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -96,12 +97,25 @@ static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg, cons
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
+bool load_takes_vlan(const struct host *host, const struct host_if *h)
+{
+	if (!h->vid || !h->parent)
+		return false;
+	for (size_t i = 0; h->vlan_proto == ETH_P_8021AD && i < host->n_ifs; i++) {
+		const struct host_if *other = &host->ifs[i];
+
+		if (other->vid == h->vid && other->parent == h->parent && other != h)
+			return false;
+	}
+	return true;
+}
+
 static size_t count_vlans(const struct host *host)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; host && i < host->n_ifs; i++)
-		n += host->ifs[i].vid && host->ifs[i].parent;
+		n += load_takes_vlan(host, &host->ifs[i]);
 	return n;
 }
 
@@ -196,7 +210,7 @@ int load_tables(struct bpf_object *obj, const struct compiled *c, const struct h
 		struct ctb_vlan_key k = { (__u32)h->parent, h->vid };
 		__u32 ifindex = (__u32)h->ifindex;
 
-		if (h->vid && h->parent &&
+		if (load_takes_vlan(host, h) &&
 		    bpf_map_update_elem(bpf_map__fd(vlans), &k, &ifindex, BPF_ANY))
 			return -errno;
 	}

@@ -23,6 +23,12 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 /* After load: write the tables, all but netdevs and egress. 0 or -errno. */
 int load_tables(struct bpf_object *obj, const struct compiled *c, const struct host *host);
 
+/*
+ * Is this device in map vlan_devices? Not if it shares parent and number with another one, with
+ * the other kind of tag: then the 802.1Q device is, whose frames XDP may take.
+ */
+bool load_takes_vlan(const struct host *host, const struct host_if *h);
+
 /* The map behind the read-only configuration (libbpf names it after the object). NULL: none. */
 struct bpf_map *load_rodata_map(struct bpf_object *obj);
 

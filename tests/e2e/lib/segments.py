@@ -163,7 +163,7 @@ def near_misses(segments, ident):
             if src.tags or src.path_in not in ("xdp", "tc"):
                 continue
             # A tag that no device stands for: forward rules fit it, and the kernel drops it.
-            if not any(s.tags == [(0x8100, 99)] and s.cable == src.cable for s in segments):
+            if not any(s.cable == src.cable and s.tags == [(0x8100, 99)] for s in segments):
                 yield "no-vlan-device", src, tagged(plain, [(0x8100, 99)]), "vlan"
             yield "no-vlan-device", src, tagged(plain, [(0x88a8, 98)]), "vlan"
             # Priority tag: the kernel takes it off and forwards.
@@ -173,7 +173,9 @@ def near_misses(segments, ident):
                     continue
                 # Its number under another kind of tag than its own, and a second tag below its own.
                 tpid, vid = s.tags[0]
-                yield "wrong-tag", src, tagged(plain, [(tpid ^ 0x8100 ^ 0x88a8, vid)]), "unseen"
+                wrong = tpid ^ 0x8100 ^ 0x88a8, vid
+                if not any(x.cable == s.cable and x.tags[:1] == [wrong] for x in segments):
+                    yield "wrong-tag", src, tagged(plain, [wrong]), "unseen"
                 yield "second-tag", src, tagged(eth(s.rmac, s.hmac, kind, pkt),
                                                 [*s.tags, (0x8100, 97)]), "vlan"
 
