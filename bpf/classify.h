@@ -242,6 +242,39 @@ static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride,
 	return m;
 }
 
+/* The best entry up to now, as rank << 32 | bit, the lowest rank being the best. */
+#define NO_BEST (~0ULL)
+
+/* The better of that and of the best entry in one word of the bitmap. */
+static __always_inline __u64 best_of_word(const struct ctb_classes *c, __u32 w, __u64 best)
+{
+	__u64 m = and_rows(c, cfg.words + 1, 1 + w), rank;
+	struct ctb_entry *e;
+	__u32 key;
+
+	if (!m)
+		return best;
+	key = w * 64 + lowest_bit(m);
+	e = bpf_map_lookup_elem(&entries, &key);
+	if (!e)
+		return best;
+	rank = (__u64)e->prio << 32 | key;
+	return rank < best ? rank : best;
+}
+
+/* Of the words behind one bit of the summary. No loop: clang would count w, which can be any. */
+static __always_inline __u64 best_in(const struct ctb_classes *c, __u32 w, __u64 best)
+{
+	best = best_of_word(c, w, best);
+	return cfg.words_per_bit > 1 ? best_of_word(c, w + 1, best) : best;
+}
+
+/* The same, global: verified once, not in each of the iterations below for each of their callers. */
+__noinline __u64 best_in_next(const struct ctb_classes *c, __u32 w, __u64 best)
+{
+	return c ? best_in(c, w, best) : NO_BEST;
+}
+
 /*
  * The entry that judges the packet, or NULL with *reason set. With one word, entries are in
  * first-match order and the lowest bit wins; with more they are grouped by the fields they use
@@ -255,7 +288,7 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
 	struct ctb_entry *best = NULL;
-	__u32 best_prio = CTB_NO_ENTRY, key, stride = cfg.words > 1 ? cfg.words + 1 : 1;
+	__u32 key, stride = cfg.words > 1 ? cfg.words + 1 : 1;
 	__u64 wanted = only_forward && cfg.words == 1 ? cfg.forward_bits : ~0ULL, m;
 	int failed;
 
@@ -272,32 +305,20 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
 		key = lowest_bit(m);
 		best = bpf_map_lookup_elem(&entries, &key);
 	} else {
-		__u64 summary = m;
-		__u32 best_key = 0;
+		__u64 rank = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
 
+		/* The rest is seldom needed. */
 #pragma clang loop unroll(disable)
-		for (__u32 i = 0; i < CTB_SUMMARY_BITS && i < cfg.words && summary; i++) {
-			__u32 w = lowest_bit(summary) * cfg.words_per_bit;
-
-			summary &= summary - 1;
-#pragma clang loop unroll(disable)
-			for (__u32 k = 0; k < 2 && k < cfg.words_per_bit; k++) {
-				struct ctb_entry *e;
-
-				m = and_rows(&c, stride, 1 + w + k);
-				if (!m)
-					continue;
-				key = (w + k) * 64 + lowest_bit(m);
-				e = bpf_map_lookup_elem(&entries, &key);
-				if (e && e->prio < best_prio) {
-					best_prio = e->prio;
-					best_key = key;
-				}
-			}
+		for (__u32 i = 1; i < CTB_SUMMARY_BITS && i < cfg.words; i++) {
+			m &= m - 1;
+			if (!m)
+				break;
+			rank = best_in_next(&c, lowest_bit(m) * cfg.words_per_bit, rank);
 		}
-		if (best_prio == CTB_NO_ENTRY)
+		if (rank == NO_BEST)
 			return NULL;
-		best = bpf_map_lookup_elem(&entries, &best_key);
+		key = rank;
+		best = bpf_map_lookup_elem(&entries, &key);
 	}
 	if (!best)
 		*reason = CTB_R_INTERNAL;

@@ -120,7 +120,7 @@ static __always_inline void output(const struct bpf_fib_lookup *fib, const struc
 {
 	struct bpf_redir_neigh hop = {};
 
-	if (!(in->flags & (CTB_ND_HASH4_L4 | CTB_ND_HASH6_L4))) {
+	if (!(in->flags & CTB_ND_NEXT_HOP)) {
 		bpf_redirect_neigh(fib->ifindex, NULL, 0, 0);
 		return;
 	}

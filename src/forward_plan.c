@@ -394,14 +394,9 @@ static __u16 routing_flags(const struct plan *p, const struct dev *d)
 		flags |= CTB_ND_XFRM;
 	if (!r->forwards6)
 		flags |= CTB_ND_NO_FORWARD6;
-	/*
-	 * Besides hashing of ports: tells tc to name the gateway that it has found, because the
-	 * second lookup, which knows of neither, might find another. So it is with rules that look
-	 * at the input interface or at ports.
-	 */
-	if (r->hash_policy4 || r->input_rules4)
-		flags |= CTB_ND_HASH4_L4;
-	if (r->hash_policy6 || r->input_rules6)
+	if (r->hash_policy4 || r->hash_policy6 || r->input_rules4 || r->input_rules6)
+		flags |= CTB_ND_NEXT_HOP;
+	if (r->hash_policy6)
 		flags |= CTB_ND_HASH6_L4;
 	/* Policy 2 hashes as 0 does what is no tunnel. */
 	if (r->multipath4 && (r->hash_policy4 == 0 || r->hash_policy4 == 2))

@@ -324,7 +324,11 @@ _Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
 	0x0200			 /* IPv4 ICMP errors are the kernel's: it hashes what they quote \
 				  */
 #define CTB_ND_ERRORS6_UP 0x0400 /* likewise IPv6 */
-#define CTB_ND_HASH4_L4	  0x0800 /* net.ipv4.fib_multipath_hash_policy is not 0 */
+/*
+ * A second route lookup might find another next hop than ours (it knows of no ports and no input
+ * device): tc tells bpf_redirect_neigh() the one we found.
+ */
+#define CTB_ND_NEXT_HOP 0x0800
 /*
  * IPv6 packets that come in here are not forwarded: net.ipv6.conf.all.forwarding is 0, which
  * ip6_forward() goes by, while bpf_fib_lookup() looks at the device's own.

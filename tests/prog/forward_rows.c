@@ -23,7 +23,7 @@ static const struct {
 	{ "XFRM", CTB_ND_XFRM },
 	{ "ERRORS4_UP", CTB_ND_ERRORS4_UP },
 	{ "ERRORS6_UP", CTB_ND_ERRORS6_UP },
-	{ "HASH4_L4", CTB_ND_HASH4_L4 },
+	{ "NEXT_HOP", CTB_ND_NEXT_HOP },
 	{ "HASH6_L4", CTB_ND_HASH6_L4 },
 	{ "NO_FORWARD6", CTB_ND_NO_FORWARD6 },
 };

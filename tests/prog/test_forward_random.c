@@ -65,7 +65,7 @@ static void make_devices(struct rng *r)
 		flip(r, nd, 10, CTB_ND_RPF_STRICT);
 		flip(r, nd, 10, CTB_ND_RPF_LOOSE);
 		flip(r, nd, 2, CTB_ND_XFRM);
-		flip(r, nd, 10, CTB_ND_HASH4_L4);
+		flip(r, nd, 10, CTB_ND_NEXT_HOP);
 		flip(r, nd, 10, CTB_ND_HASH6_L4);
 		flip(r, nd, 20, CTB_ND_ERRORS4_UP);
 		flip(r, nd, 20, CTB_ND_ERRORS6_UP);
