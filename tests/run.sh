@@ -14,7 +14,7 @@
 #   # run: long          only with --long
 #   # timeout: SECONDS   default 60
 # CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
-# BUILDDIR/log.
+# BUILDDIR/log; measurements that tests put into the directory $CTB_LOG too.
 set -uo pipefail
 export LC_ALL=C.UTF-8 # Criterion draws its list of tests with what the locale has
 slow=${CTB_SLOW:-1}
@@ -43,7 +43,9 @@ mkdir -p "$log"
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 CTBYPASS=$(realpath -m "$build")/ctbypass
-export CTBYPASS
+CTB_LOG=$(realpath "$log")
+export CTBYPASS CTB_LOG
+rm -f "$log/verifier"
 
 # result pass|FAIL|skip NAME SECONDS [WHY]: one write, so that lines of parallel tests stay whole.
 result() {

@@ -101,7 +101,7 @@ modules() {
 	} | stamp "$dir/initrd" && return
 	tree=$dir/tree
 	rm -rf "$tree"
-	mkdir -p "$tree/m/lib/modules/$version/kernel" "$tree/i"/{bin,dev,proc,sys,root,modules}
+	mkdir -p "$tree/m/lib/modules/$version/kernel" "$tree/i"/{bin,dev,proc,sys,new,modules}
 
 	cp "$from"/modules.{order,builtin,builtin.modinfo} "$tree/m/lib/modules/$version/"
 	tar -C "$from/kernel" -c --exclude=./sound \

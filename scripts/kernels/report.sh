@@ -78,11 +78,11 @@ section() {
 section failed: "$failures"
 section skipped: "$skips"
 
-# tests/prog/test_verifier.c says: "verifier CONFIGURATION PROGRAM INSTRUCTIONS MILLISECONDS"
+# tests/prog/test_verifier.c writes: "verifier CONFIGURATION PROGRAM INSTRUCTIONS MILLISECONDS"
 section "verified instructions of a program, of a million, and the time to load it:" "$(
 	for dir; do
 		version=$(sed -nE 's/^.*Linux version ([^ ]*) .*/\1/p' "$dir/console" 2>/dev/null | head -n 1)
-		sed -n "s/^verifier /$version /p" "$dir/log/prog_test_verifier.log" 2>/dev/null
+		sed -n "s/^verifier /$version /p" "$dir/log/verifier" 2>/dev/null | sort -k 3
 	done | awk '
 		!(($2, $3) in row) { row[$2, $3] = ++n; name[n] = sprintf("%-10s %-14s", $2, $3) }
 		!($1 in column) { column[$1] = ++m; kernel[m] = $1 }

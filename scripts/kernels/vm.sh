@@ -9,7 +9,7 @@
 # `console` (what the kernel said) and log/ (its build/log). The exit status is the command's, or
 # 125 when the machine did not come to its end.
 #
-#   VM_TIMEOUT  seconds the machine may run for (default 1800)
+#   VM_TIMEOUT  seconds the machine may run for (default 3600)
 #   VM_CPUS     processors (default 2)
 #   VM_MEMORY   megabytes (default 3072)
 #   VM_ACCEL    of qemu (default tcg, which works everywhere)
@@ -63,7 +63,7 @@ for disk in "$cache/root.img" "$cache/$version/modules.img" "$work/project.img" 
 	disks+=(-drive "file=$disk,format=raw,if=virtio,snapshot=$snapshot,cache=unsafe")
 done
 # TMPDIR is where qemu keeps what the guest writes to the disks.
-qemu=(env TMPDIR="$work" timeout --foreground -k 5 "${VM_TIMEOUT:-1800}" qemu-system-x86_64
+qemu=(env TMPDIR="$work" timeout --foreground -k 5 "${VM_TIMEOUT:-3600}" qemu-system-x86_64
 	-accel "${VM_ACCEL:-tcg}" -cpu max -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-3072}"
 	-nodefaults -nographic -no-reboot -kernel "$image" -initrd "$work/initrd"
 	-append "console=ttyS0 loglevel=6 panic=-1 oops=panic" "${disks[@]}"
