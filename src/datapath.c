@@ -8,6 +8,7 @@
 #include "datapath_priv.h"
 #include "log.h"
 #include "pins.h"
+#include "static_functions.h"
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
@@ -163,9 +164,18 @@ static int reuse_counters(struct tc_bpf *skel, const struct datapath *dp)
 	return err ? err : bpf_map__reuse_fd(skel->maps.fallbacks, dp->map_fd[SM_FALLBACKS]);
 }
 
-/* dp may be NULL (`check`): then the object gets counters of its own. */
-static int load_tc(const struct datapath *dp, const struct compiled *c, const struct host *host,
-		   __u32 number, struct tc_bpf **out, char **error)
+/* Could the verifier's refusal be one of global functions, since the kernel has no BTF? */
+static bool refused_by_verifier(int err)
+{
+	return err == -EACCES || err == -EINVAL;
+}
+
+/*
+ * dp may be NULL (`check`): then the object gets counters of its own. statics: for a kernel without
+ * BTF.
+ */
+static int load_tc_as(const struct datapath *dp, const struct compiled *c, const struct host *host,
+		      __u32 number, bool statics, struct tc_bpf **out, char **error)
 {
 	struct tc_bpf *skel = tc_bpf__open();
 	int err;
@@ -175,6 +185,8 @@ static int load_tc(const struct datapath *dp, const struct compiled *c, const st
 		return error_set(error, err, "cannot open the embedded BPF object: %s",
 				 strerror(-err));
 	}
+	if (statics)
+		make_functions_static(skel->obj);
 	err = load_configure(skel->obj, c, host, number);
 	if (!err && dp)
 		err = bpf_program__set_autoload(skel->progs.ctb_tc_ip, has_layer3(host));
@@ -203,6 +215,19 @@ fail:
 	return err;
 }
 
+static int load_tc(const struct datapath *dp, const struct compiled *c, const struct host *host,
+		   __u32 number, struct tc_bpf **out, char **error)
+{
+	_free_ char *again = NULL;
+	int err = load_tc_as(dp, c, host, number, false, out, error);
+
+	if (refused_by_verifier(err) && !load_tc_as(dp, c, host, number, true, out, &again)) {
+		free(TAKE_PTR(*error));
+		err = 0;
+	}
+	return err;
+}
+
 /* Every map that both objects declare is one map. */
 static int share_maps(struct bpf_object *to, const struct bpf_object *from)
 {
@@ -220,14 +245,16 @@ static int share_maps(struct bpf_object *to, const struct bpf_object *from)
 }
 
 /* Of the same rules as tc, with tc's maps. */
-static int load_xdp(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
-		    __u32 number, struct xdp_bpf **out)
+static int load_xdp_as(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
+		       __u32 number, bool statics, struct xdp_bpf **out)
 {
 	struct xdp_bpf *skel = xdp_bpf__open();
 	int err;
 
 	if (!skel)
 		return -errno;
+	if (statics)
+		make_functions_static(skel->obj);
 	err = load_configure(skel->obj, c, host, number);
 	if (!err)
 		err = share_maps(skel->obj, tc->obj);
@@ -239,6 +266,16 @@ static int load_xdp(const struct tc_bpf *tc, const struct compiled *c, const str
 	}
 	*out = skel;
 	return 0;
+}
+
+static int load_xdp(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
+		    __u32 number, struct xdp_bpf **out)
+{
+	int err = load_xdp_as(tc, c, host, number, false, out);
+
+	if (refused_by_verifier(err) && !load_xdp_as(tc, c, host, number, true, out))
+		err = 0;
+	return err;
 }
 
 static int load(const struct datapath *dp, const struct compiled *c, const struct host *host,

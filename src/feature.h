@@ -36,8 +36,10 @@ enum feature_need {
 	X(MAP_HASH, "map-hash", REQUIRED, "VLAN devices, run-time changes", REFUSED) \
 	X(MAP_DEVMAP, "map-devmap-hash", REQUIRED, "devices that XDP sends by", REFUSED) \
 	X(HELPERS_TC, "helpers-tc", REQUIRED, "what the program at tc ingress calls", REFUSED) \
-	X(FUNCTIONS, "global-functions", REQUIRED, \
-	  "functions verified once (a kernel built with BTF)", REFUSED) \
+	X(FUNCTIONS, "global-functions", OPTIONAL, \
+	  "functions verified once (a kernel built with BTF)", \
+	  "they are verified at each call: loading takes several times as long, and large sets of " \
+	  "rules may be too much for the verifier") \
 	X(TC_PROGRAM, "tc-program", REQUIRED, "the program at tc ingress, verified", REFUSED) \
 	X(TCX, "tcx", OPTIONAL, "attach as a link, first on the hook", "clsact filters are used") \
 	X(CLSACT, "clsact", OPTIONAL, "attach where there is no tcx", "tcx is needed") \

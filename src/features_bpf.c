@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_link.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "attach.h"
@@ -114,8 +115,10 @@ static void probe_jit(struct probe *p)
 	else if (info.jited_prog_len)
 		feature_set(p->out, FEATURE_JIT, FEATURE_YES, "%s", "");
 	else
-		feature_set(p->out, FEATURE_JIT, FEATURE_NO,
-			    "sysctl net.core.bpf_jit_enable=1 switches it on");
+		feature_set(p->out, FEATURE_JIT, FEATURE_NO, "%s",
+			    access("/proc/sys/net/core/bpf_jit_enable", F_OK)
+				    ? "built without CONFIG_BPF_JIT"
+				    : "sysctl net.core.bpf_jit_enable=1 switches it on");
 }
 
 /* --- helpers --- */
@@ -277,9 +280,10 @@ static void probe_functions(struct probe *p)
 	int err = try_functions(log, sizeof(log));
 
 	if (err && log[0]) /* a verdict of the verifier's, whatever the number */
-		feature_set(p->out, FEATURE_FUNCTIONS, FEATURE_NO,
-			    "%.*s; was the kernel built with CONFIG_DEBUG_INFO_BTF?",
-			    (int)strcspn(log, "\n"), log);
+		feature_set(p->out, FEATURE_FUNCTIONS, FEATURE_NO, "%s",
+			    strstr(log, "btf_vmlinux is malformed")
+				    ? "built without CONFIG_DEBUG_INFO_BTF"
+				    : "the verifier refuses the context as an argument");
 	else
 		feature_set_err(p->out, FEATURE_FUNCTIONS, err);
 }
@@ -406,6 +410,25 @@ static const char sample[] = "set nets { 192.0.2.0/24, 198.51.100.0/25, 2001:db8
 			     "forward daddr @nets\n"
 			     "forward saddr !local daddr !local sport 1-1023\n";
 
+/* The verifier's last words, among what libbpf has to say of a refusal. */
+static char refusal[128];
+
+static _printf_(2, 0) int keep_refusal(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	_free_ char *text = NULL;
+	char *end, *line;
+
+	if (level != LIBBPF_WARN || vasprintf(&text, fmt, ap) < 0)
+		return 0;
+	end = strstr(text, "\nprocessed ");
+	if (!end)
+		return 0;
+	*end = '\0';
+	line = strrchr(text, '\n');
+	snprintf(refusal, sizeof(refusal), "%s", line ? line + 1 : text);
+	return 0;
+}
+
 static int verify_sample(char **error)
 {
 	struct entries entries = {};
@@ -437,18 +460,26 @@ void probe_programs(struct probe *p)
 
 	if (p->out->f[FEATURE_BPF].state != FEATURE_YES)
 		return;
+	libbpf_set_print(keep_refusal);
 	err = verify_sample(&words);
+	libbpf_set_print(NULL);
 	if (err == -EPERM) {
 		feature_set_err(p->out, FEATURE_TC_PROGRAM, err);
 		feature_set_err(p->out, FEATURE_XDP_PROGRAM, err);
 		return;
 	}
-	feature_set(p->out, FEATURE_TC_PROGRAM, err ? FEATURE_NO : FEATURE_YES, "%s",
-		    err && words ? words : "");
+	feature_set(p->out, FEATURE_TC_PROGRAM, err ? FEATURE_NO : FEATURE_YES, "%s%s",
+		    err && refusal[0] ? "verifier: " : "",
+		    err && refusal[0] ? refusal
+		    : err && words    ? words
+				      : "");
 	if (err)
 		feature_set(p->out, FEATURE_XDP_PROGRAM, FEATURE_UNKNOWN,
 			    "not tried without the other");
 	else /* with words, but no error: XDP alone was refused */
-		feature_set(p->out, FEATURE_XDP_PROGRAM, words ? FEATURE_NO : FEATURE_YES, "%s",
-			    words ? words : "");
+		feature_set(p->out, FEATURE_XDP_PROGRAM, words ? FEATURE_NO : FEATURE_YES, "%s%s",
+			    words && refusal[0] ? "verifier: " : "",
+			    words && refusal[0] ? refusal
+			    : words		? words
+						: "");
 }

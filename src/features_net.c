@@ -27,7 +27,7 @@ static const struct {
 	const char *module; /* of the kernel, where it is one */
 } nft[] = {
 #define TABLE(body) "table inet ctbypass_probe {\n" body "}\n"
-	{ FEATURE_NF_TABLES, FEATURE_NF_TABLES, "add table ip ctbypass_probe\n", "nf_tables" },
+	{ FEATURE_NF_TABLES, FEATURE_NF_TABLES, "list tables\n", "nf_tables" },
 	{ FEATURE_NFT_INET, FEATURE_NF_TABLES,
 	  TABLE("chain prerouting { type filter hook prerouting priority raw; }\n"
 		"chain output { type filter hook output priority raw; }\n"),
@@ -65,20 +65,26 @@ static const struct {
 
 /*
  * "internal:0:0-0: Error: Could not process rule: No such file or directory". That is the kernel's
- * word; any other error is one of the text, and so of a library that does not know it.
+ * word, as is "cache initialization failed"; any other error is one of the text, and so of a
+ * library that does not know it.
  */
 static void say_refused(struct probe *p, enum feature_id id, const char *words, const char *module)
 {
-	static const char kernel[] = "Could not process rule: ";
-	const char *e = strstr(words, kernel);
+	static const char *const kernel[] = { "Could not process rule: ",
+					      "cache initialization failed: " };
+	const char *e = NULL;
 
+	for (size_t i = 0; !e && i < ARRAY_SIZE(kernel); i++) {
+		e = strstr(words, kernel[i]);
+		e = e ? e + strlen(kernel[i]) : NULL;
+	}
 	if (!e) {
 		e = strstr(words, "Error: ");
-		e = e ? e + strlen("Error: ") : words;
-		feature_set(p->out, id, FEATURE_NO, "libnftables: %.*s", (int)strcspn(e, "\n"), e);
+		feature_set(p->out, id, FEATURE_NO, "%s%.*s", e ? "libnftables: " : "",
+			    (int)strcspn(e ? e + strlen("Error: ") : words, "\n"),
+			    e ? e + strlen("Error: ") : words);
 		return;
 	}
-	e += strlen(kernel);
 	feature_set(p->out, id, FEATURE_NO, "%.*s%s%s", (int)strcspn(e, "\n"), e,
 		    module ? "; kernel module: " : "", module ? module : "");
 }
