@@ -323,6 +323,12 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 	remember_warnings(d, diag);
 	d->settle_at = now_ms() + SETTLE_MS;
 	d->must_apply = false;
+	/*
+	 * Some drivers take XDP frames once a program is attached, and before 6.3 nothing says so:
+	 * look again at what the devices can do.
+	 */
+	if (entries_forward(&d->live.entries) && !d->refresh_at)
+		d->refresh_at = now_ms();
 	settle_watch(d);
 	live_free(&old);
 	return 0;
