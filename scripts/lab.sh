@@ -73,9 +73,9 @@ lab_state() {
 	done
 	[[ -S $LAB_SOCK ]] || return 0
 	echo "---- status"
-	timeout 5 "$CTBYPASS" status -S $LAB_SOCK
+	within 5 "$CTBYPASS" status -S $LAB_SOCK
 	echo "---- stats"
-	timeout 5 "$CTBYPASS" stats -S $LAB_SOCK
+	within 5 "$CTBYPASS" stats -S $LAB_SOCK
 	for ns in /run/netns/*; do
 		ns=${ns##*/}
 		echo "---- conntrack in $ns: $(ct_entries "$ns")"
@@ -204,7 +204,7 @@ daemon_conf() {
 ctb() {
 	local cmd=$1
 	shift
-	timeout $((20 * ${CTB_SLOW:-1})) "$CTBYPASS" "$cmd" -S $LAB_SOCK "$@"
+	within 20 "$CTBYPASS" "$cmd" -S $LAB_SOCK "$@"
 }
 
 # rule_stat HANDLE receive|output original|reply|icmp_error packets|bytes: one counter of a rule.
@@ -253,6 +253,13 @@ fails() {
 	OUT=$("$@" 2>&1) || status=$?
 	((status != 0)) || die "succeeded but should have failed: $*"
 	((status < 124)) || die "ended with status $status: $*: $OUT"
+}
+
+# within SECONDS COMMAND...: it fails when it takes longer, on a machine that is not slow.
+within() {
+	local seconds=$1
+	shift
+	timeout $((seconds * ${CTB_SLOW:-1})) "$@"
 }
 
 # poll SECONDS COMMAND...: until it is true; CTB_SLOW times as long where everything is slow.

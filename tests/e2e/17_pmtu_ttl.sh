@@ -71,7 +71,7 @@ tcp_rule=$(rule_where "tcp dport 80")
 udp_rule=$(rule_where "udp dport 33434")
 
 fetch() { # FROM-HOST ADDRESS PORT
-	on "$1" timeout 5 socat -u "TCP:$2:$3,connect-timeout=1" - | cmp -s - body
+	on "$1" timeout $((5 * ${CTB_SLOW:-1})) socat -u "TCP:$2:$3,connect-timeout=${CTB_SLOW:-1}" - | cmp -s - body
 }
 forget() { # learned path MTUs, for the next round
 	local h

@@ -46,10 +46,10 @@ background_stop watching KILL
 daemon_ready
 
 # A second daemon on the same pin directory, or on the same socket, is refused, and the first goes on.
-fails timeout 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB/other.sock
+fails within 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB/other.sock
 has "a second daemon" "$OUT" "$LAB_PIN"
 [[ ! -e $LAB/other.sock ]] || die "a refused daemon left its socket"
-fails on server timeout 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB_BPF/other -S $LAB_SOCK
+fails within 10 nsenter --net=/run/netns/server "$CTBYPASS" run -c $LAB_CONF -P $LAB_BPF/other -S $LAB_SOCK
 ctb status >/dev/null
 tool client udp_flows -n 20 10.0.0.1 8080
 eq "untracked beside a refused second daemon" "$(state_count server input untracked)" 40

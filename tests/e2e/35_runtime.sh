@@ -124,7 +124,7 @@ eq "8080 after a missing file" "$(bypassed 8080)" 1
 # Nor does it start with one, nor take away what works.
 daemon_kill
 printf 'notrack udp dprt 7001\n' >$LAB_CONF
-fails on router timeout 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK
+fails within 10 nsenter --net=/run/netns/router "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK
 has "where" "$OUT" "ctbypass.conf:1:13"
 eq "8080 with no daemon and a broken file" "$(bypassed 8080)" 1
 pass

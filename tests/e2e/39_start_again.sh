@@ -88,10 +88,10 @@ daemon_stop
 on router "$CTBYPASS" unload -P $LAB_PIN
 
 # No place for pins: said, and nothing is left.
-fails on router timeout 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB/nowhere -S $LAB_SOCK
+fails within 10 nsenter --net=/run/netns/router "$CTBYPASS" run -c $LAB_CONF -P $LAB/nowhere -S $LAB_SOCK
 has "pins on tmpfs" "$OUT" "$LAB/nowhere"
 has "pins on tmpfs" "$OUT" "bpf"
 hasnt "ruleset" "$(on router nft list tables)" "ctbypass"
-fails on router timeout 10 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB/no/such/dir.sock
+fails within 10 nsenter --net=/run/netns/router "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB/no/such/dir.sock
 has "no place for the socket" "$OUT" "dir.sock"
 pass
