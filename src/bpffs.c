@@ -29,6 +29,13 @@ static int fs_type(const char *path, long *type)
 	return 0;
 }
 
+bool bpffs_there(const char *pindir)
+{
+	long type;
+
+	return !fs_type(pindir, &type) && type == BPF_FS_MAGIC;
+}
+
 int bpffs_ensure(const char *pindir)
 {
 	size_t len = strlen(STANDARD);

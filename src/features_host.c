@@ -75,7 +75,7 @@ void probe_bpffs(struct probe *p)
 	bool may_mount = p->out->f[FEATURE_CAP_SYS_ADMIN].state == FEATURE_YES;
 	int err;
 
-	if (may_mount && !p->own_mnt) {
+	if (may_mount && !p->own_mnt && !bpffs_there(p->pindir)) {
 		feature_set(p->out, FEATURE_BPFFS, FEATURE_UNKNOWN,
 			    "no mount namespace to try it in");
 		return;
