@@ -181,6 +181,8 @@ static __always_inline int query4(CTB_CTX *ctx, void *data, void *data_end, __u3
 		return CTB_FB_TTL;
 	if (p->quoted && in->flags & CTB_ND_ERRORS4_UP)
 		return CTB_FB_ECMP_ERROR;
+	if ((in->flags & CTB_ND_RPF_STRICT) && (in->flags & CTB_ND_RPF_LOOSE))
+		return CTB_FB_RP_FILTER;
 	if (in->flags & (CTB_ND_RPF_STRICT | CTB_ND_RPF_LOOSE) || p->quoted) {
 		r = check_source4(ctx, ip, in, t);
 		if (r >= 0)

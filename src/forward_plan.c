@@ -204,8 +204,12 @@ static bool can_attach(const struct plan *p, const struct dev *d)
 			     "driver takes VLAN tags out before XDP sees them: `ethtool -K %s "
 			     "rxvlan off`",
 			     name);
-	/* The kernel drops frames of a VLAN without a device; here they would be plain frames. */
-	if (!d->h->kind[0] && d->r->strips_vlan && !d->r->filters_vlan)
+	/*
+	 * The kernel drops frames of a VLAN without a device; here they would be plain frames. A
+	 * filter in the card (rx-vlan-filter) does not help: VLAN devices that were moved to
+	 * other namespaces are let through, and are not seen from here.
+	 */
+	if (!d->h->kind[0] && d->r->strips_vlan)
 		return NO_IN(d,
 			     "driver takes VLAN tags out, also those of foreign VLANs: `ethtool "
 			     "-K %s rxvlan off`",
@@ -390,9 +394,13 @@ static __u16 routing_flags(const struct plan *p, const struct dev *d)
 		flags |= CTB_ND_RPF_STRICT;
 	if (d->r->rp_filter == 2)
 		flags |= CTB_ND_RPF_LOOSE;
+	/* The kernel looks a source up as if its answer came from this host (iif lo). */
+	if (d->r->rp_filter && r->input_rules4)
+		flags |= CTB_ND_RPF_STRICT | CTB_ND_RPF_LOOSE;
 	if (r->xfrm)
 		flags |= CTB_ND_XFRM;
-	if (!r->forwards6)
+	/* With disable_ipv6 ip6_rcv_core() drops all that comes in. */
+	if (!r->forwards6 || d->r->disabled6)
 		flags |= CTB_ND_NO_FORWARD6;
 	if (r->hash_policy4 || r->hash_policy6 || r->input_rules4 || r->input_rules6)
 		flags |= CTB_ND_NEXT_HOP;

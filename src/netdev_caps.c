@@ -33,7 +33,6 @@ int netdev_caps_open(struct netdev_caps_reader *r)
 	*r = (struct netdev_caps_reader){ .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
 					  .strips_vlan = -1,
 					  .strips_stag = -1,
-					  .filters_vlan = -1,
 					  .lro = -1 };
 	/* A kernel without IPv4 has ethtool all the same. */
 	if (r->fd < 0)
@@ -78,8 +77,6 @@ static int find_features(struct netdev_caps_reader *r, const char *ifname)
 			r->strips_vlan = i;
 		else if (!strncmp(name, "rx-vlan-stag-hw-parse", ETH_GSTRING_LEN))
 			r->strips_stag = i;
-		else if (!strncmp(name, "rx-vlan-filter", ETH_GSTRING_LEN))
-			r->filters_vlan = i;
 		else if (!strncmp(name, "rx-lro", ETH_GSTRING_LEN))
 			r->lro = i;
 	}
@@ -114,7 +111,6 @@ int netdev_caps_read(struct netdev_caps_reader *r, const char *ifname, struct ne
 	if (r->n_features && !ask(r, ifname, &set.f)) {
 		c.strips_vlan = is_on(&set.f, r->strips_vlan);
 		c.strips_stag = is_on(&set.f, r->strips_stag);
-		c.filters_vlan = is_on(&set.f, r->filters_vlan);
 		c.lro = is_on(&set.f, r->lro);
 	}
 	*out = c;

@@ -15,18 +15,17 @@
 #define XDP_ACT_NDO_XMIT_SG 0x40
 
 struct netdev_caps {
-	char driver[32];   /* "" when the driver does not say */
-	bool strips_vlan;  /* rx-vlan-hw-parse: takes 802.1Q tags out of frames */
-	bool strips_stag;  /* rx-vlan-stag-hw-parse: 802.1ad tags */
-	bool filters_vlan; /* rx-vlan-filter: takes frames of known VLANs only */
-	bool lro;	   /* large-receive-offload */
+	char driver[32];  /* "" when the driver does not say */
+	bool strips_vlan; /* rx-vlan-hw-parse: takes 802.1Q tags out of frames */
+	bool strips_stag; /* rx-vlan-stag-hw-parse: 802.1ad tags */
+	bool lro;	  /* large-receive-offload */
 };
 
 /* Asks ethtool about one device after the other. */
 struct netdev_caps_reader {
 	int fd;
 	/* Numbers of the features above in the kernel's bit set; -1: it does not have it. */
-	int strips_vlan, strips_stag, filters_vlan, lro;
+	int strips_vlan, strips_stag, lro;
 	unsigned int n_features; /* 0: not asked yet */
 };
 

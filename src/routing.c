@@ -435,6 +435,15 @@ static bool lacks_queues(struct netdev_caps_reader *reader, const char *driver, 
 	return false;
 }
 
+/* Its changes come with those of addresses: the device loses or gains them all. */
+static bool disables6(const char *ifname)
+{
+	char path[64 + IFNAMSIZ];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
+	return read_sysctl(path) != 0;
+}
+
 static int read_devices(const struct host *host, struct routing *out)
 {
 	_cleanup_(close_reader) struct netdev_caps_reader reader = { .fd = -1 };
@@ -449,7 +458,7 @@ static int read_devices(const struct host *host, struct routing *out)
 			err = 0;
 		r->strips_vlan = c.strips_vlan;
 		r->strips_stag = c.strips_stag;
-		r->filters_vlan = c.filters_vlan;
+		r->disabled6 = disables6(host->ifs[i].name);
 		r->lro = c.lro;
 		memcpy(r->driver, c.driver, sizeof(r->driver));
 		r->few_queues = lacks_queues(&reader, c.driver, host->ifs[i].name);
@@ -552,11 +561,10 @@ static bool same_if(const struct route_if *a, const struct route_if *b)
 	return a->ifindex == b->ifindex && a->rp_filter == b->rp_filter &&
 	       a->forwarding4 == b->forwarding4 && a->forwarding6 == b->forwarding6 &&
 	       a->strips_vlan == b->strips_vlan && a->strips_stag == b->strips_stag &&
-	       a->filters_vlan == b->filters_vlan && a->lro == b->lro &&
-	       a->few_queues == b->few_queues && !strcmp(a->driver, b->driver) &&
-	       a->xdp_known == b->xdp_known && a->xdp_redirect == b->xdp_redirect &&
-	       a->xdp_out == b->xdp_out && a->xdp_out_sg == b->xdp_out_sg &&
-	       a->xdp_attached == b->xdp_attached;
+	       a->disabled6 == b->disabled6 && a->lro == b->lro && a->few_queues == b->few_queues &&
+	       !strcmp(a->driver, b->driver) && a->xdp_known == b->xdp_known &&
+	       a->xdp_redirect == b->xdp_redirect && a->xdp_out == b->xdp_out &&
+	       a->xdp_out_sg == b->xdp_out_sg && a->xdp_attached == b->xdp_attached;
 }
 
 bool routing_same(const struct routing *a, const struct routing *b)

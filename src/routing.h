@@ -18,13 +18,13 @@ struct route_if {
 	__u8 rp_filter; /* 0 off, 1 strict, 2 loose */
 	/* net.ipvN.conf.DEVICE.forwarding; what counts for IPv6 is `all`, struct routing below. */
 	bool forwarding4, forwarding6;
+	bool disabled6; /* net.ipv6.conf.DEVICE.disable_ipv6: all IPv6 is dropped */
 	/* Does the driver take VLAN tags out of frames before XDP sees them (rx-vlan-hw-parse)? */
 	bool strips_vlan;
-	bool strips_stag;  /* 802.1ad tags likewise (rx-vlan-stag-hw-parse) */
-	bool filters_vlan; /* rx-vlan-filter: only frames of VLANs that have a device come in */
-	bool lro;	   /* large-receive-offload is on: no native XDP */
-	bool few_queues;   /* its driver drops XDP frames sent by CPUs that have no queue there */
-	char driver[32];   /* ethtool's name for it; "" when there is none */
+	bool strips_stag; /* 802.1ad tags likewise (rx-vlan-stag-hw-parse) */
+	bool lro;	  /* large-receive-offload is on: no native XDP */
+	bool few_queues;  /* its driver drops XDP frames sent by CPUs that have no queue there */
+	char driver[32];  /* ethtool's name for it; "" when there is none */
 	/* netdev generic netlink (6.3+). known == false: the kernel cannot tell. */
 	bool xdp_known;
 	bool xdp_redirect; /* NETDEV_XDP_ACT_REDIRECT: native XDP that can redirect */

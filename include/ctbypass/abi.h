@@ -317,7 +317,7 @@ _Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
 #define CTB_ND_XDP_IN	  0x0008 /* VLAN device: XDP on the parent may take its frames */
 #define CTB_ND_PARTIAL	  0x0010 /* frames of local senders come in with partial checksums */
 #define CTB_ND_RPF_STRICT 0x0020 /* net.ipv4.conf.*.rp_filter is 1 */
-#define CTB_ND_RPF_LOOSE  0x0040 /* ... 2 */
+#define CTB_ND_RPF_LOOSE  0x0040 /* ... 2; with RPF_STRICT: set, and the kernel has to decide */
 #define CTB_ND_XFRM	  0x0080 /* the network namespace has IPsec policies */
 #define CTB_ND_HASH6_L4	  0x0100 /* net.ipv6.fib_multipath_hash_policy is not 0 */
 #define CTB_ND_ERRORS4_UP \

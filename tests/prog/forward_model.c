@@ -131,6 +131,8 @@ static __u64 source_reasons(const struct transit *t)
 
 	if (t->v6 || !(t->quoted || flags & (CTB_ND_RPF_STRICT | CTB_ND_RPF_LOOSE)))
 		return 0;
+	if ((flags & CTB_ND_RPF_STRICT) && (flags & CTB_ND_RPF_LOOSE))
+		return BIT(RP_FILTER);
 	back = find_route(t->l, false, t->ip + 12);
 	if (!leads_out(back))
 		return BIT(RP_FILTER);

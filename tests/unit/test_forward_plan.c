@@ -481,7 +481,7 @@ Test(forward_plan, tags_that_xdp_would_not_see)
 	int a = nic("eth0"), v = vlan("eth0.5", a, 5), b = nic("eth1"), c = veth("v0", true),
 	    w = vlan("v0.5", c, 5);
 
-	routes[a].strips_vlan = routes[a].filters_vlan = true;
+	routes[a].strips_vlan = true;
 	routes[c].strips_vlan = true;
 	make_plan(ANY);
 	expect(a, "i-oX", "`ethtool -K eth0 rxvlan off`", "");
@@ -500,12 +500,11 @@ Test(forward_plan, tags_that_xdp_would_not_see)
 	ifs[v].vlan_proto = 0x88a8;
 	make_plan(ANY);
 	expect(a, "i-oX", "rx-vlan-stag-hw-parse off", "");
-	/* No VLAN device: the tags of others are stripped only if they get in. */
+	/* No VLAN device here; but there may be one in another namespace. */
 	ifs[v].vid = 0;
-	routes[a].strips_vlan = true;
 	make_plan(ANY);
 	expect(a, "ixoX", "", "");
-	routes[a].filters_vlan = false;
+	routes[a].strips_vlan = true;
 	make_plan(ANY);
 	expect(a, "i-oX", "foreign VLANs: `ethtool -K eth0 rxvlan off`", "");
 }
@@ -596,6 +595,10 @@ Test(forward_plan, routing_flags)
 		{ "loose", { .forwards6 = true }, 2, CTB_ND_RPF_LOOSE },
 		{ "IPsec", { .forwards6 = true, .xfrm = true }, 0, CTB_ND_XFRM },
 		{ "no IPv6", {}, 0, CTB_ND_NO_FORWARD6 },
+		{ "strict, iif4",
+		  { .forwards6 = true, .input_rules4 = true },
+		  1,
+		  CTB_ND_NEXT_HOP | CTB_ND_RPF_STRICT | CTB_ND_RPF_LOOSE },
 		{ "marks", { .forwards6 = true, .mark_rules = true }, 0, 0 },
 		{ "iif4", { .forwards6 = true, .input_rules4 = true }, 0, CTB_ND_NEXT_HOP },
 		{ "iif6", { .forwards6 = true, .input_rules6 = true }, 0, CTB_ND_NEXT_HOP },
@@ -632,6 +635,17 @@ Test(forward_plan, routing_flags)
 		cr_expect_eq(flag(a, ~rest), rows[i].flags, "%s: %#x", rows[i].what,
 			     flag(a, ~rest));
 	}
+}
+
+Test(forward_plan, ipv6_disabled)
+{
+	int a = nic("eth0"), b = nic("eth1");
+
+	routing.forwards6 = true;
+	routes[a].disabled6 = true;
+	make_plan(ANY);
+	cr_expect(flag(a, CTB_ND_NO_FORWARD6));
+	cr_expect_not(flag(b, CTB_ND_NO_FORWARD6));
 }
 
 Test(forward_plan, partial_checksums)

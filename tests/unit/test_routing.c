@@ -195,7 +195,6 @@ Test(routing, vlan_offloads)
 	again();
 	cr_expect(dev("d0")->strips_vlan, "on by default on veth");
 	cr_expect(dev("d0")->strips_stag);
-	cr_expect_not(dev("d0")->filters_vlan);
 	sh("ethtool -K d0 rxvlan off");
 	again();
 	cr_expect_not(dev("d0")->strips_vlan);
@@ -207,23 +206,17 @@ Test(routing, vlan_offloads)
 	cr_expect_not(dev("d0")->strips_stag);
 }
 
-/* A veth has neither. */
-Test(routing, vlan_filter_and_lro)
+/* A veth has none. */
+Test(routing, lro)
 {
 	if (system("ip link add b0 type bond 2>/dev/null"))
 		cr_skip_test("this kernel has no bonds");
 	again();
-	cr_expect(dev("b0")->filters_vlan);
 	cr_expect(dev("b0")->lro);
 	cr_expect_str_eq(dev("b0")->driver, "bonding");
 	sh("ethtool -K b0 lro off");
 	again();
-	cr_expect(dev("b0")->filters_vlan);
 	cr_expect_not(dev("b0")->lro);
-	sh("ethtool -K b0 lro on rx-vlan-filter off");
-	again();
-	cr_expect_not(dev("b0")->filters_vlan);
-	cr_expect(dev("b0")->lro);
 }
 
 static void need_features(void)
@@ -472,4 +465,14 @@ Test(routing, ethtool_of_no_device)
 	cr_expect_eq(netdev_caps_tx_queues(&r, "nosuch0"), 0);
 	cr_expect_gt(netdev_caps_tx_queues(&r, "d0"), 0);
 	netdev_caps_close(&r);
+}
+
+Test(routing, ipv6_disabled)
+{
+	again();
+	cr_expect_not(dev("d0")->disabled6);
+	sh("sysctl -qw net.ipv6.conf.d0.disable_ipv6=1");
+	again();
+	cr_expect(dev("d0")->disabled6);
+	cr_expect_not(dev("d1")->disabled6);
 }
