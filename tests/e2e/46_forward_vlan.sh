@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 120
+# timeout: 180
 # VLAN devices on both sides of a router: the tag taken off, put on, exchanged, in XDP where the
 # tag is in the frame and in tc elsewhere; always with the bytes that the kernel would send. Tags
 # that no device stands for, priority tags and second tags are the kernel's.

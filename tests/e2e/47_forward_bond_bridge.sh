@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 120
+# timeout: 180
 # Devices made of other devices on both sides of a router: bond, bridge, VLAN devices on them,
 # macvlan, VRF; and devices that are enslaved and released while XDP is on them. The same frames
 # leave by the same cables as the kernel would send them.
@@ -189,8 +189,16 @@ cat >$LAB_CONF <<'EOT'
 interface p1 b1 r1 r2
 forward daddr !local saddr !local
 EOT
-on router "$CTBYPASS" check -c $LAB_CONF >$LAB/check.out || die "check: $(<$LAB/check.out)"
-ctb reload >/dev/null
+on router "$CTBYPASS" check -j -c $LAB_CONF >$LAB/check.json 2>$LAB/check.log || die "check: $(<$LAB/check.log)"
+checked() { jq -r --arg d "$1" '.forward.interfaces[] | select(.name == $d) | '"$2" $LAB/check.json; }
+for port in "p1 br0" "b1 bond0"; do
+	dev=${port% *} master=${port#* }
+	eq "check: $dev" "$(checked $dev .in)" kernel
+	has "check: why" "$(checked $dev .why_in)" "enslaved to $master"
+	eq "check: $master" "$(checked $master .in)" -
+	has "check: why" "$(checked $master .why_in)" "not named"
+done
+ctb reload >/dev/null 2>&1
 for dev in p1 b1; do
 	eq "path of $dev, by name" "$(path_of $dev)" kernel
 	has "why" "$(path_why $dev)" "enslaved to"
