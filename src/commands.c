@@ -43,6 +43,7 @@ const struct command commands[] = {
 	{ "unload", "", "remove every trace from the kernel", "Pv", 0, 0, cmd_unload },
 	{ "features", "", "what this kernel can do of what is used here", "Pj", 0, 0,
 	  cmd_features },
+	{ "bench", "", "measure here what bypassing saves", OWN_OPTIONS, 0, -1, cmd_bench },
 	{ "help", "[COMMAND]", "this, or one command's options", "", 0, 1, cmd_help },
 	{ "version", "", "print the version", "", 0, 0, cmd_version },
 	{},
@@ -84,6 +85,8 @@ void command_help(const struct command *c, FILE *out)
 {
 	fprintf(out, "usage: ctbypass %s%s%s%s\n\n%s\n\noptions:\n", c->name,
 		*c->options ? " [options]" : "", *c->operands ? " " : "", c->operands, c->summary);
+	if (!strcmp(c->options, OWN_OPTIONS))
+		fprintf(out, "  those of the benchmark: `ctbypass %s -h`\n", c->name);
 	for (const struct option_help *o = options; o->letter; o++) {
 		if (o->letter == 'h' || strchr(c->options, o->letter))
 			fprintf(out, "  -%c %-8s %s\n", o->letter, o->arg ? o->arg : "", o->text);

@@ -19,11 +19,14 @@ struct args {
 	char **argv;
 };
 
+/* Whatever stands behind the command's name is the command's to understand, -h too. */
+#define OWN_OPTIONS "*"
+
 struct command {
 	const char *name;
 	const char *operands; /* for the usage line; "" for none */
 	const char *summary;
-	const char *options;		  /* letters of those it takes, beside -h */
+	const char *options;		  /* letters of those it takes, beside -h; or OWN_OPTIONS */
 	int min_args, max_args;		  /* max -1: any number */
 	int (*run)(const struct args *a); /* exit status */
 };
@@ -57,5 +60,6 @@ int cmd_stats(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_unload(const struct args *a);
 int cmd_features(const struct args *a);
+int cmd_bench(const struct args *a);
 
 #endif

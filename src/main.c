@@ -96,6 +96,13 @@ static int parse_cluster(struct line *l, const char *word, char *const *rest)
 	return 1;
 }
 
+static bool has_own_options(const char *name)
+{
+	const struct command *c = command_find(name);
+
+	return c && !strcmp(c->options, OWN_OPTIONS);
+}
+
 /* Options out, words in order to l->args.argv (command first). */
 static int parse_line(struct line *l, int argc, char **argv)
 {
@@ -104,6 +111,12 @@ static int parse_line(struct line *l, int argc, char **argv)
 	while (i < argc) {
 		char *word = argv[i];
 		int n;
+
+		if (l->args.argc == 1 && has_own_options(l->args.argv[0])) {
+			while (i < argc)
+				l->args.argv[l->args.argc++] = argv[i++];
+			return 0;
+		}
 
 		if (!strcmp(word, "--")) {
 			while (++i < argc)
