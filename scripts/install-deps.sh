@@ -16,6 +16,8 @@ build=(
 	libnftables-dev libmnl-dev libnetfilter-conntrack-dev libjansson-dev
 	# unit and program tests, fuzzing
 	libcriterion-dev libclang-rt-14-dev
+	# a kernel that lacks much, as a process (tests/e2e/52_features_uml.sh); not under other kernels
+	user-mode-linux
 )
 lab=( # hosts, traffic, captures
 	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
