@@ -5,6 +5,7 @@
 #include "advice.h"
 #include "check_forward.h"
 #include "forward_plan.h"
+#include "json_text.h"
 #include "missed_rules.h"
 
 /* Unless all are wanted. */
@@ -12,22 +13,6 @@
 #define RULES_SHOWN  20 /* of each chain */
 
 /* --- JSON --- */
-
-/* The words of netfilter's rules may be any bytes. */
-static json_t *any_text(const char *s)
-{
-	json_t *v = json_string(s);
-	_free_ char *ascii = NULL;
-
-	if (v)
-		return v;
-	ascii = strdup(s);
-	for (char *p = ascii; p && *p; p++) {
-		if (*p & 0x80)
-			*p = '?';
-	}
-	return ascii ? json_string(ascii) : NULL;
-}
 
 static json_t *list_skips(void)
 {
@@ -62,11 +47,13 @@ static json_t *list_missed(const struct missed_rules *m)
 
 		if (!i || r->chain != r[-1].chain) {
 			rules = json_array();
-			json_array_append_new(out, json_pack("{s:o,s:o}", "chain",
-							     any_text(r->chain), "rules", rules));
+			json_array_append_new(out,
+					      json_pack("{s:o,s:o}", "chain",
+							json_any_text(r->chain), "rules", rules));
 		}
-		json_array_append_new(rules, json_pack("{s:i,s:o,s:b}", "handle", r->handle, "text",
-						       any_text(r->text), "acts", (int)r->acts));
+		json_array_append_new(rules,
+				      json_pack("{s:i,s:o,s:b}", "handle", r->handle, "text",
+						json_any_text(r->text), "acts", (int)r->acts));
 	}
 	return out;
 }
@@ -94,10 +81,11 @@ static json_t *list_roles(const struct host *host, const struct forward_plan *pl
 
 		if (!h || !(r->concerned || r->out))
 			continue;
-		json_array_append_new(
-			out, json_pack("{s:o,s:s,s:o,s:s,s:o}", "name", any_text(h->name), "in",
-				       place_in(r), "why_in", any_text(r->why_in), "out",
-				       place(r->out, r->xdp_out), "why_out", any_text(r->why_out)));
+		json_array_append_new(out, json_pack("{s:o,s:s,s:o,s:s,s:o}", "name",
+						     json_any_text(h->name), "in", place_in(r),
+						     "why_in", json_any_text(r->why_in), "out",
+						     place(r->out, r->xdp_out), "why_out",
+						     json_any_text(r->why_out)));
 	}
 	return out;
 }

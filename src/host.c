@@ -155,21 +155,10 @@ static int route_cb(const struct nlmsghdr *nlh, void *data)
 
 /* --- dumps --- */
 
-static struct nlmsghdr *request(char *buf, __u16 type)
-{
-	static unsigned int seq;
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = ++seq;
-	return nlh;
-}
-
 static int dump_links(struct mnl_socket *nl, struct host *out)
 {
 	char buf[256];
-	struct nlmsghdr *nlh = request(buf, RTM_GETLINK);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETLINK);
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 
 	ifi->ifi_family = AF_UNSPEC;
@@ -180,7 +169,7 @@ static int dump_links(struct mnl_socket *nl, struct host *out)
 static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *out)
 {
 	char buf[256];
-	struct nlmsghdr *nlh = request(buf, RTM_GETROUTE);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETROUTE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	int err;
 

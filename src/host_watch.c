@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "host.h"
+#include "netlink.h"
 
 #ifndef SOL_NETLINK
 #define SOL_NETLINK 270
@@ -97,37 +98,19 @@ int host_watch_drain(int fd)
 	int found = 0;
 
 	for (;;) {
-		struct sockaddr_nl from = {};
-		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
-		struct msghdr msg = { .msg_name = &from,
-				      .msg_namelen = sizeof(from),
-				      .msg_iov = &iov,
-				      .msg_iovlen = 1 };
-		ssize_t n = recvmsg(fd, &msg, 0);
-		struct nlmsghdr *nlh;
-		size_t left;
+		ssize_t n = netlink_event(fd, buf, sizeof(buf));
+		const struct nlmsghdr *nlh;
+		int left = (int)n;
 
-		if (n < 0) {
-			if (errno == EAGAIN)
-				return found;
-			if (errno == EINTR)
-				continue;
-			if (errno != ENOBUFS)
-				return -errno;
-			found = 1;
-			continue;
-		}
 		if (n == 0)
 			return found;
-		if (from.nl_pid) /* only the kernel's word counts */
-			continue;
-		if (msg.msg_flags & MSG_TRUNC) {
+		if (n == -ENOBUFS) {
 			found = 1;
 			continue;
 		}
-		left = (size_t)n;
-		for (nlh = (struct nlmsghdr *)buf; NLMSG_OK(nlh, left);
-		     nlh = NLMSG_NEXT(nlh, left)) {
+		if (n < 0)
+			return (int)n;
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 			if (concerns_us(nlh))
 				found = 1;
 		}

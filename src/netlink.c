@@ -14,6 +14,17 @@ int netlink_open(int family, struct mnl_socket **out)
 	return 0;
 }
 
+struct nlmsghdr *netlink_dump_request(char *buf, __u16 type)
+{
+	static unsigned int seq;
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_seq = ++seq;
+	return nlh;
+}
+
 int netlink_dump(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
 	size_t size = 32768; /* what the kernel fills at most in one go */
@@ -35,4 +46,25 @@ int netlink_dump(struct mnl_socket *nl, struct nlmsghdr *request, mnl_cb_t cb, v
 			return -errno;
 	} while (ret > MNL_CB_STOP);
 	return 0;
+}
+
+ssize_t netlink_event(int fd, void *buf, size_t size)
+{
+	for (;;) {
+		struct sockaddr_nl from = {};
+		struct iovec iov = { .iov_base = buf, .iov_len = size };
+		struct msghdr msg = { .msg_name = &from,
+				      .msg_namelen = sizeof(from),
+				      .msg_iov = &iov,
+				      .msg_iovlen = 1 };
+		ssize_t n = recvmsg(fd, &msg, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		if (n > 0 && from.nl_pid) /* only the kernel's word counts */
+			continue;
+		return msg.msg_flags & MSG_TRUNC ? -ENOBUFS : n;
+	}
 }

@@ -38,28 +38,13 @@
 
 #include "advice.h"
 #include "daemon.h"
+#include "json_text.h"
 
 #define NEARLY_FULL 90 /* percent of nf_conntrack_max */
 
 static json_t *number(__u64 n)
 {
 	return json_integer((json_int_t)n);
-}
-
-/* Names of devices and words of libraries may be any bytes. */
-static json_t *text(const char *s)
-{
-	json_t *v = json_string(s);
-	_free_ char *ascii = NULL;
-
-	if (v)
-		return v;
-	ascii = strdup(s);
-	for (char *p = ascii; p && *p; p++) {
-		if (*p & 0x80)
-			*p = '?';
-	}
-	return ascii ? json_string(ascii) : NULL;
 }
 
 static json_t *rule_text(const struct rule *r)
@@ -69,7 +54,7 @@ static json_t *rule_text(const struct rule *r)
 	rule_print(r, &b);
 	while (b.len && b.s[b.len - 1] == '\n')
 		b.s[--b.len] = '\0';
-	return b.err ? NULL : text(b.s ? b.s : "");
+	return b.err ? NULL : json_any_text(b.s ? b.s : "");
 }
 
 static const char *action_name(enum ctb_action a)
@@ -124,7 +109,7 @@ json_t *report_list(const struct daemon *d)
 	ruleset_print(rs, true, &b);
 	if (b.err)
 		return NULL;
-	return json_pack("{s:o,s:o,s:o,s:o}", "text", text(b.s ? b.s : ""), "mark",
+	return json_pack("{s:o,s:o,s:o,s:o}", "text", json_any_text(b.s ? b.s : ""), "mark",
 			 number(rs->mark), "rules", list_rules(rs), "sets", list_sets(rs));
 }
 
@@ -325,12 +310,13 @@ static json_t *list_interfaces(const struct attachment *list, size_t n)
 		const struct attachment *a = &list[i];
 
 		json_array_append_new(
-			out, json_pack("{s:i,s:o,s:s,s:o,s:b,s:s,s:o,s:b,s:o}", "ifindex",
-				       a->ifindex, "name", text(a->name), "mode",
-				       attach_mode_name(a->mode), "why", text(a->why), "failed",
-				       (int)a->failed, "forward", forward_path_name(a->forward),
-				       "forward_why", text(a->forward_why), "xdp_out",
-				       (int)a->xdp_out, "xdp_out_why", text(a->xdp_out_why)));
+			out,
+			json_pack("{s:i,s:o,s:s,s:o,s:b,s:s,s:o,s:b,s:o}", "ifindex", a->ifindex,
+				  "name", json_any_text(a->name), "mode", attach_mode_name(a->mode),
+				  "why", json_any_text(a->why), "failed", (int)a->failed, "forward",
+				  forward_path_name(a->forward), "forward_why",
+				  json_any_text(a->forward_why), "xdp_out", (int)a->xdp_out,
+				  "xdp_out_why", json_any_text(a->xdp_out_why)));
 	}
 	return out;
 }
@@ -359,7 +345,7 @@ static _printf_(2, 3) void warn(json_t *list, const char *fmt, ...)
 		s = NULL;
 	va_end(ap);
 	if (s)
-		json_array_append_new(list, text(s));
+		json_array_append_new(list, json_any_text(s));
 }
 
 static void warn_text(void *list, const char *s)
@@ -416,8 +402,8 @@ json_t *report_status(const struct daemon *d)
 	json_t *root = json_pack(
 		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o,s:o}",
 		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
-		number((now_ms() - d->started) / 1000), "config", text(d->opt.config), "pindir",
-		text(d->opt.pindir), "hand_over", "method", "mark", "mark",
+		number((now_ms() - d->started) / 1000), "config", json_any_text(d->opt.config),
+		"pindir", json_any_text(d->opt.pindir), "hand_over", "method", "mark", "mark",
 		number(d->live.rs->mark), "text", "tc marks, nft untracks", "generation",
 		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
 		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",

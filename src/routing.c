@@ -50,17 +50,6 @@ static bool absent(int err)
 	return err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT;
 }
 
-static struct nlmsghdr *dump_request(char *buf, __u16 type)
-{
-	static unsigned int seq;
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-
-	nlh->nlmsg_type = type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	nlh->nlmsg_seq = ++seq;
-	return nlh;
-}
-
 /* --- netconf: forwarding, rp_filter --- */
 
 struct netconf_arg {
@@ -116,7 +105,7 @@ static int read_netconf(struct mnl_socket *nl, unsigned char family, struct rout
 {
 	struct netconf_arg arg = { .out = out };
 	char buf[64];
-	struct nlmsghdr *nlh = dump_request(buf, RTM_GETNETCONF);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETNETCONF);
 	struct netconfmsg *msg = mnl_nlmsg_put_extra_header(nlh, sizeof(*msg));
 	int err;
 
@@ -164,7 +153,7 @@ static int rule_cb(const struct nlmsghdr *nlh, void *data)
 static int read_rules(struct mnl_socket *nl, unsigned char family, struct routing *out)
 {
 	char buf[64];
-	struct nlmsghdr *nlh = dump_request(buf, RTM_GETRULE);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETRULE);
 	struct fib_rule_hdr *rule = mnl_nlmsg_put_extra_header(nlh, sizeof(*rule));
 	int err;
 
@@ -292,7 +281,7 @@ static int walk_groups(struct routing *out)
 {
 	_mnl_ struct mnl_socket *nl = NULL;
 	char buf[64];
-	struct nlmsghdr *nlh = dump_request(buf, RTM_GETNEXTHOP);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETNEXTHOP);
 	int err;
 
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct nhmsg));
@@ -307,7 +296,7 @@ static int walk_routes(unsigned char family, struct routing *out)
 {
 	_mnl_ struct mnl_socket *nl = NULL;
 	char buf[64];
-	struct nlmsghdr *nlh = dump_request(buf, RTM_GETROUTE);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETROUTE);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	int err;
 
@@ -382,7 +371,7 @@ static int spd_cb(const struct nlmsghdr *nlh, void *data)
 static int ask_xfrm(struct mnl_socket *nl, __u16 type, size_t size, bool *any)
 {
 	char buf[64];
-	struct nlmsghdr *nlh = dump_request(buf, type);
+	struct nlmsghdr *nlh = netlink_dump_request(buf, type);
 
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	mnl_nlmsg_put_extra_header(nlh, size);

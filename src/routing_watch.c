@@ -13,6 +13,7 @@
 #include <sys/timerfd.h>
 
 #include "netdev_caps.h"
+#include "netlink.h"
 #include "routing.h"
 
 #ifndef SOL_NETLINK
@@ -251,35 +252,19 @@ static int drain(struct routing_watch *w, int which)
 	int found = 0;
 
 	for (;;) {
-		struct sockaddr_nl from = {};
-		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
-		struct msghdr msg = { .msg_name = &from,
-				      .msg_namelen = sizeof(from),
-				      .msg_iov = &iov,
-				      .msg_iovlen = 1 };
-		ssize_t n = recvmsg(w->fd[which], &msg, 0);
+		ssize_t n = netlink_event(w->fd[which], buf, sizeof(buf));
 		const struct nlmsghdr *nlh;
 		int left = (int)n;
 
-		if (n < 0) {
-			if (errno == EAGAIN)
-				return found;
-			if (errno == EINTR)
-				continue;
-			if (errno != ENOBUFS)
-				return -errno;
-			w->looked = false;
-			found = 1;
-			continue;
-		}
 		if (n == 0)
 			return found;
-		if (from.nl_pid) /* only the kernel's word counts */
-			continue;
-		if (msg.msg_flags & MSG_TRUNC) {
+		if (n == -ENOBUFS) {
 			w->looked = false;
 			found = 1;
+			continue;
 		}
+		if (n < 0)
+			return (int)n;
 		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 			if (which == W_XFRM || (which == W_ROUTE && route_concerns_us(w, nlh)) ||
 			    (which == W_GENERIC && generic_concerns_us(w, nlh)))

@@ -6,20 +6,14 @@
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
+. "$LAB_LIB/load.sh"
 
 lab_line
 for hook in forward input output; do
 	watch_states router $hook "meta l4proto { tcp, udp }"
 done
 on router nft add rule inet watch_forward c ct state invalid drop
-# A tail loss probe is a retransmission without a loss.
-for h in client router server; do
-	on $h sysctl -qw net.ipv4.tcp_early_retrans=0
-done
-serve s_udp server udp_echo 8080
-serve s_tcp server tcp_server 80
-serve r_udp router udp_echo 8080
-serve r_tcp router tcp_server 80
+load_servers
 daemon_conf router <<<'
 set ports { 9999 }
 notrack udp dport 8080
@@ -27,9 +21,7 @@ notrack tcp dport 80
 notrack udp dport @ports'
 handles=$(ctb stats -j | jq -r '.rules[] | select(.rule | test("dport 80(80)?$")) | .handle')
 
-background watch router $PYTHON "$LAB_LIB/monotone.py" $LAB_SOCK "notrack udp dport 8080" \
-	"notrack tcp dport 80"
-serve load client load 10000 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
+load_start 10000
 first=$(ctb status -j | jq .generation)
 out=$(tool router swaps $LAB_SOCK 1000) || die "$out"
 say "$out"
@@ -39,29 +31,5 @@ for _ in {1..20}; do
 	ctb reload
 done
 
-background_stop watch
-out=$(<watch.log)
-ge "reads of the statistics" "${out##*reads }" 100
-hasnt "counters" "$out" "went from"
-hasnt "rules" "$out" "no rule"
-background_stop load
-out=$(tail -n 1 load.log)
-say "$out"
-has "load" "$out" "retransmitted 0"
-read -r _ _ n _ got _ <<<"$out"
-eq "datagrams that came back" "$got" "$n"
-ge "datagrams" "$n" 5000
-for hook in forward input output; do
-	for state in new established invalid related; do
-		eq "$hook $state" "$(state_count router $hook $state)" 0
-	done
-done
-eq "entries" "$(ct_entries router)" 0
-judged=$(($(state_count router input untracked) + $(state_count router forward untracked) +
-	$(state_count router output untracked)))
-sum=0
-for h in $handles; do
-	sum=$((sum + $(rule_all "$h")))
-done
-eq "packets counted by the two rules" "$sum" "$judged"
+load_end 100 5000 $handles
 pass
