@@ -57,6 +57,17 @@ static void print_conntrack(const json_t *ct)
 		printf("conntrack       not in use\n");
 }
 
+static void print_privileges(const json_t *list)
+{
+	json_t *name;
+	size_t n;
+
+	printf("privileges     ");
+	json_array_foreach (list, n, name)
+		printf(" %s", json_string_value(name));
+	putchar('\n');
+}
+
 /* What this kernel cannot do, and what is done instead. */
 static void print_lacking(const json_t *list)
 {
@@ -88,6 +99,7 @@ static void print_status(const json_t *s)
 	printf("nft             table %s %s\n", str(nft, "table"),
 	       json_is_true(json_object_get(nft, "present")) ? "in place" : "MISSING");
 	print_conntrack(json_object_get(s, "conntrack"));
+	print_privileges(json_object_get(s, "privileges"));
 	print_lacking(json_object_get(s, "lacking"));
 	print_interfaces(json_object_get(s, "interfaces"));
 	if (!json_array_size(json_object_get(s, "warnings")))

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "netns_lock.h"
 #include "notify.h"
+#include "privileges.h"
 
 #define DEBOUNCE_MS 20	 /* events of the host come in bursts */
 #define RETRY_MS    5000 /* after the host could not be followed */
@@ -260,6 +261,19 @@ static int check_features(struct daemon *d)
 	return 0;
 }
 
+/*
+ * Before files are read for the first time, so that a reload finds them under the same conditions,
+ * and for good when nothing is left to be mounted.
+ */
+static int drop_privileges(bool starting)
+{
+	int err = privileges_drop(starting);
+
+	if (err)
+		log_err("cannot give up privileges: %s", strerror(-err));
+	return err;
+}
+
 /* First of all: a daemon whose file has an error touches nothing. */
 static int read_config(const struct daemon *d, struct ruleset **rs, struct diag *diag)
 {
@@ -275,14 +289,18 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	_ruleset_ struct ruleset *rs = NULL;
 	_diag_ struct diag diag = {};
 	_free_ char *error = NULL;
-	int err = read_config(d, &rs, &diag);
+	int err = drop_privileges(true);
 
+	if (!err)
+		err = read_config(d, &rs, &diag);
 	if (!err)
 		err = check_features(d);
 	if (!err)
 		err = lock_namespace(d);
 	if (!err)
 		err = open_pins(d);
+	if (!err)
+		err = drop_privileges(false);
 	if (err)
 		return err;
 	err = control_open(d->opt.socket, daemon_request, d, &d->control, &error);

@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What this process may do, the BPF file system, and what else people want to know of a kernel. */
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 
 #include "bpffs.h"
 #include "features_priv.h"
+#include "privileges.h"
 
 #define KFUNC "ctb_untrack"
 
 /* --- capabilities --- */
-
-/* Effective capabilities, one bit each. */
-static int effective(__u64 *out)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
-
-	if (syscall(SYS_capget, &header, data))
-		return -errno;
-	*out = (__u64)data[1].effective << 32 | data[0].effective;
-	return 0;
-}
 
 /* Capabilities of a user namespace are none where the kernel asks for those of the host. */
 static bool in_user_namespace(void)
@@ -52,7 +39,7 @@ void probe_capabilities(struct probe *p)
 	};
 	bool nested = in_user_namespace();
 	__u64 have = 0;
-	int err = effective(&have);
+	int err = privileges_effective(&have);
 
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++) {
 		if (err)

@@ -27,6 +27,7 @@
  *                         "xdp_out_why":"..."}],
  *          "nft":{"table":"inet ctbypass","present":true,"restored":N,"repaired":N},
  *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
+ *          "privileges":["CAP_BPF", ...],
  *          "lacking":[{"feature":"tcx","without":"clsact filters are used"}],
  *          "warnings":["..."]}
  * SIZES   "rules":N,"entries":N,"sets":N,"prefixes":N,"classes":{"proto":N,"src":N,...}
@@ -39,6 +40,7 @@
 #include "advice.h"
 #include "daemon.h"
 #include "json_text.h"
+#include "privileges.h"
 
 #define NEARLY_FULL 90 /* percent of nf_conntrack_max */
 
@@ -335,6 +337,19 @@ static json_t *list_lacking(const struct daemon *d)
 	return out;
 }
 
+static void add_name(void *out, const char *name)
+{
+	json_array_append_new(out, json_string(name));
+}
+
+static json_t *list_privileges(void)
+{
+	json_t *out = json_array();
+
+	privileges_each(add_name, out);
+	return out;
+}
+
 static _printf_(2, 3) void warn(json_t *list, const char *fmt, ...)
 {
 	_free_ char *s = NULL;
@@ -400,7 +415,7 @@ json_t *report_status(const struct daemon *d)
 			    : json_null();
 	json_t *sizes = report_sizes(&d->live);
 	json_t *root = json_pack(
-		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o,s:o}",
+		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o,s:o,s:o}",
 		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
 		number((now_ms() - d->started) / 1000), "config", json_any_text(d->opt.config),
 		"pindir", json_any_text(d->opt.pindir), "hand_over", "method", "mark", "mark",
@@ -408,7 +423,8 @@ json_t *report_status(const struct daemon *d)
 		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
 		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
 		(int)table, "restored", (int)d->restored, "repaired", (int)d->repaired, "conntrack",
-		ct, "lacking", list_lacking(d), "warnings", list_warnings(d, a, n, table, percent));
+		ct, "privileges", list_privileges(), "lacking", list_lacking(d), "warnings",
+		list_warnings(d, a, n, table, percent));
 
 	if (root && (!sizes || json_object_update(root, sizes))) {
 		json_decref(root);
