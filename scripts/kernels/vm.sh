@@ -13,6 +13,10 @@
 #   VM_CPUS     processors (default 2)
 #   VM_MEMORY   megabytes (default 3072)
 #   VM_ACCEL    of qemu (default tcg, which works everywhere)
+#   VM_ICOUNT   1: one CPU whose clock counts instructions, one a nanosecond, and jumps to the next
+#               timer when there is nothing to do (implies VM_CPUS=1 and tcg)
+#   VM_APPEND   more for the kernel's command line
+#   VM_PLUGIN   a plugin for qemu, with its arguments
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -56,6 +60,10 @@ bash -i}" >"$work/command"
 [[ -n $out ]] || tty=mon:stdio # Ctrl-C is the guest's
 (cd "$work" && echo command | cpio -o -H newc --quiet) | cat "$cache/$version/initrd" - >"$work/initrd"
 
+cpus=${VM_CPUS:-2} accel=${VM_ACCEL:-tcg} clock=()
+if [[ ${VM_ICOUNT:-0} != 0 ]]; then
+	cpus=1 accel=tcg clock=(-icount shift=0,sleep=off -rtc clock=vm -seed 1)
+fi
 disks=()
 for disk in "$cache/root.img" "$cache/$version/modules.img" "$work/project.img" "$work/results"; do
 	snapshot=on
@@ -64,9 +72,10 @@ for disk in "$cache/root.img" "$cache/$version/modules.img" "$work/project.img" 
 done
 # TMPDIR is where qemu keeps what the guest writes to the disks.
 qemu=(env TMPDIR="$work" timeout --foreground -k 5 "${VM_TIMEOUT:-3600}" qemu-system-x86_64
-	-accel "${VM_ACCEL:-tcg}" -cpu max -smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-3072}"
+	-accel "$accel" -cpu max -smp "$cpus" "${clock[@]}" -m "${VM_MEMORY:-3072}"
+	${VM_PLUGIN:+-plugin "$VM_PLUGIN"}
 	-nodefaults -nographic -no-reboot -kernel "$image" -initrd "$work/initrd"
-	-append "console=ttyS0 loglevel=6 panic=-1 oops=panic" "${disks[@]}"
+	-append "console=ttyS0 loglevel=6 panic=-1 oops=panic ${VM_APPEND:-}" "${disks[@]}"
 	-serial "file:$work/console" -serial "$tty")
 
 if [[ -z $out ]]; then
