@@ -36,21 +36,20 @@ PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
 E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-BENCHES := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
 BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 	$(filter-out %.bpf.c,$(wildcard bench/lib/*.c)))
 BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/lib/*.bpf.c))
 
-.PHONY: all demo check check-long check-kernels vm bench bench-classify bench-forward bench-load fuzz install \
-	uninstall format clean help tests deps
+.PHONY: all demo check check-long check-kernels vm bench bench-quick bench-classify bench-forward \
+	bench-load fuzz install uninstall format clean help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(B)/ctbypass
 
 help:
-	@echo "all demo check check-long check-kernels vm bench bench-classify bench-forward bench-load fuzz install"
-	@echo "uninstall format clean"
+	@echo "all demo check check-long check-kernels vm fuzz install uninstall format clean"
+	@echo "bench bench-quick bench-classify bench-forward bench-load; BENCH=\"-g rules\" (options)"
 	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
@@ -82,7 +81,13 @@ vm:
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)scripts/kernels/vm.sh -b $(B) $(lastword $(KERNELS))
 
-bench: bench-classify bench-forward bench-load
+# What a packet costs with each way around conntrack; BENCH takes options, see bench/README.md.
+BENCH ?=
+bench bench-quick bench-forward: deps
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/ctbypass-bench
+	$(Q)$(B)/bench/ctbypass-bench $(BENCH_$@) $(BENCH)
+BENCH_bench-quick := --quick
+BENCH_bench-forward := -g forward,passed
 
 bench-load: deps
 	$(Q)$(MAKE) --no-print-directory all
@@ -91,10 +96,6 @@ bench-load: deps
 bench-classify: deps
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify
 	$(Q)$(B)/bench/classify
-
-bench-forward: deps
-	$(Q)$(MAKE) --no-print-directory all $(B)/bench/forward
-	$(Q)$(B)/bench/forward
 
 tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS)
 fuzz: $(FUZZERS)
@@ -178,8 +179,9 @@ $(B)/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(wildcard src/*.c)) | $(SKE
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS) $^ -o $@ $(LIBS)
 
-install: all
+install: all $(B)/bench/ctbypass-bench
 	install -Dm755 $(B)/ctbypass $(DESTDIR)$(PREFIX)/sbin/ctbypass
+	install -Dm755 $(B)/bench/ctbypass-bench $(DESTDIR)$(PREFIX)/lib/ctbypass/bench
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/ctbypass $(B)/tc.bpf.o $(B)/xdp.bpf.o
 	install -Dm644 packaging/ctbypass.service $(DESTDIR)$(UNITDIR)/ctbypass.service
 	install -Dm644 man/ctbypass.8 $(DESTDIR)$(PREFIX)/share/man/man8/ctbypass.8

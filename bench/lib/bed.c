@@ -9,29 +9,25 @@
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "bare.skel.h"
 #include "bed.h"
-#include "ctbypass/abi.h"
+#include "rulesets.h"
+#include "traffic.h"
 #include "traffic.skel.h"
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS, BPF_TCX_EGRESS (6.6). */
 #define TCX_INGRESS 46
 #define TCX_EGRESS  47
 
-#define SETTLE_SECONDS 2 /* how long to wait for packets that are still on their way */
-
-/* Networks beyond client and server, where the packets come from and go to. */
-#define SOURCE_NET "10.64.0.0/10"
-#define SOURCE	   0x0a400001
-#define DEST	   0x0a800001
+/* Networks beyond the client, where the packets come from. */
+#define SOURCE_NET4 "10.64.0.0/10"
+#define SOURCE_NET6 "fd64::/16"
+#define SOURCE4	    0x0a400001
 
 static const __u8 mac_c0[6] = { 2, 0, 0, 0xc0, 0, 0 }, mac_r0[6] = { 2, 0, 0, 0xa0, 0, 0 },
 		  mac_s0[6] = { 2, 0, 0, 0x50, 0, 0 };
@@ -80,6 +76,33 @@ static void ip_batch(const char *text)
 	command(text, argv);
 }
 
+/* Where the packets go to: a server behind r1, or this host itself. */
+static void addresses4(const struct bed *b, struct strbuf *t)
+{
+	strbuf_addf(t, "addr add 10.1.0.1/24 dev r0\n"
+		       "addr add 10.2.0.1/24 dev r1\n"
+		       "neigh add 10.1.0.2 lladdr 02:00:00:c0:00:00 nud permanent dev r0\n"
+		       "neigh add 10.2.0.2 lladdr 02:00:00:50:00:00 nud permanent dev r1\n"
+		       "route add " SOURCE_NET4 " via 10.1.0.2\n");
+	if (b->scene.path == PATH_LOCAL)
+		strbuf_addf(t, "route add local " BENCH_NET4 " dev lo\n");
+	else
+		strbuf_addf(t, "route add " BENCH_NET4 " via 10.2.0.2\n");
+}
+
+static void addresses6(const struct bed *b, struct strbuf *t)
+{
+	strbuf_addf(t, "addr add fd01::1/64 dev r0 nodad\n"
+		       "addr add fd02::1/64 dev r1 nodad\n"
+		       "neigh add fd01::2 lladdr 02:00:00:c0:00:00 nud permanent dev r0\n"
+		       "neigh add fd02::2 lladdr 02:00:00:50:00:00 nud permanent dev r1\n"
+		       "route add " SOURCE_NET6 " via fd01::2\n");
+	if (b->scene.path == PATH_LOCAL)
+		strbuf_addf(t, "route add local " BENCH_NET6 " dev lo\n");
+	else
+		strbuf_addf(t, "route add " BENCH_NET6 " via fd02::2\n");
+}
+
 /*
  * GRO on r0 is what gives the veth NAPI, without which no XDP frame can be sent to it; it is on
  * for every contender, as it is on network cards.
@@ -87,24 +110,26 @@ static void ip_batch(const char *text)
 static void cables(struct bed *b)
 {
 	static const char *const gro[] = { "ethtool", "-K", "r0", "gro", "on", NULL };
-	char text[1024];
+	_strbuf_ struct strbuf t = {};
 
 	netns_enter(b->router);
-	snprintf(text, sizeof(text),
-		 "link add c0 address 02:00:00:c0:00:00 netns /proc/%d/fd/%d type veth "
-		 "peer name r0 address 02:00:00:a0:00:00\n"
-		 "link add s0 address 02:00:00:50:00:00 netns /proc/%d/fd/%d type veth "
-		 "peer name r1 address 02:00:00:a1:00:00\n"
-		 "link set r0 up\n"
-		 "link set r1 up\n"
-		 "addr add 10.1.0.1/24 dev r0\n"
-		 "addr add 10.2.0.1/24 dev r1\n"
-		 "neigh add 10.1.0.2 lladdr 02:00:00:c0:00:00 nud permanent dev r0\n"
-		 "neigh add 10.2.0.2 lladdr 02:00:00:50:00:00 nud permanent dev r1\n"
-		 "route add " SOURCE_NET " via 10.1.0.2\n"
-		 "route add " BED_DEST_NET " via 10.2.0.2\n",
-		 getpid(), b->client, getpid(), b->server);
-	ip_batch(text);
+	if (b->scene.v6)
+		netns_ipv6();
+	strbuf_addf(&t,
+		    "link add c0 address 02:00:00:c0:00:00 netns /proc/%d/fd/%d type veth "
+		    "peer name r0 address 02:00:00:a0:00:00\n"
+		    "link add s0 address 02:00:00:50:00:00 netns /proc/%d/fd/%d type veth "
+		    "peer name r1 address 02:00:00:a1:00:00\n"
+		    "link set r0 up\n"
+		    "link set r1 up\n",
+		    getpid(), b->client, getpid(), b->server);
+	if (b->scene.v6)
+		addresses6(b, &t);
+	else
+		addresses4(b, &t);
+	if (t.err)
+		die("%s", strerror(ENOMEM));
+	ip_batch(t.s);
 	command(NULL, gro);
 	b->r0 = index_of("r0");
 	b->r1 = index_of("r1");
@@ -119,7 +144,6 @@ static void cables(struct bed *b)
 	b->s0 = index_of("s0");
 }
 
-/* Links live as long as their descriptor, for most that is as long as this process. */
 static int attach_xdp(int ifindex, int prog_fd)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = XDP_FLAGS_DRV_MODE);
@@ -130,20 +154,29 @@ static int attach_xdp(int ifindex, int prog_fd)
 	return fd;
 }
 
-static void attach_tc(int ifindex, const struct bpf_program *prog, bool egress)
+/* A link to be kept, or -1 where the filter lives with the device. */
+static int attach_tc(int ifindex, const struct bpf_program *prog, bool egress)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
 		    .attach_point = egress ? BPF_TC_EGRESS : BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(prog));
 	int type = egress ? TCX_EGRESS : TCX_INGRESS, err;
+	int fd = bpf_link_create(opts.prog_fd, ifindex, (enum bpf_attach_type)type, NULL);
 
-	if (bpf_link_create(opts.prog_fd, ifindex, (enum bpf_attach_type)type, NULL) >= 0)
-		return;
+	if (fd >= 0)
+		return fd;
 	err = bpf_tc_hook_create(&hook);
 	if (!err)
 		err = bpf_tc_attach(&hook, &opts);
 	if (err)
 		die("tc on ifindex %d: %s", ifindex, strerror(-err));
+	return -1;
+}
+
+static void keep(struct bed *b, int fd)
+{
+	if (fd >= 0)
+		b->links[b->n_links++] = fd;
 }
 
 /* Unfolded sum of 16-bit words as they stand in memory; the order of bytes does not matter. */
@@ -160,132 +193,144 @@ static __u32 sum16(const void *data, size_t len)
 	return sum;
 }
 
-/* 64 bytes, UDP; the payload is zeros. */
-static void traffic_init(struct bed *b)
+/* UDP in the shortest frame or a longer one; the payload is zeros. */
+static void frame4(struct bed *b, unsigned int size)
 {
 	struct traffic_config *c = &b->traffic->bss->config;
-	static const __u8 head[] = { 8, 0, 0x45, 0, 0, TRAFFIC_FRAME - 14, 0, 0, 0, 0, 64, 17 };
-	__u16 udp_len = TRAFFIC_FRAME - 34;
-	__be16 udp[] = { htons(BED_DEST_PORT), htons(udp_len) }, proto = htons(17);
+	__be16 total = htons((__u16)(size - 14));
+	__u8 head[] = { 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, IPPROTO_UDP };
 
-	memcpy(c->headers, mac_r0, 6);
-	memcpy(c->headers + 6, mac_c0, 6);
+	memcpy(head + 4, &total, sizeof(total));
 	memcpy(c->headers + 12, head, sizeof(head));
-	memcpy(c->headers + 36, udp, sizeof(udp));
 	c->ip_sum = sum16(c->headers + 14, 20);
-	c->udp_sum = proto + sum16(udp, 4) + udp[1];
-	c->saddr = SOURCE;
-	c->daddr = DEST;
-	c->action = b->spec.feed == FEED_WIRE ? XDP_TX : XDP_PASS;
-	memcpy(c->sink_mac, mac_s0, 4);
-	c->sink_ttl = 63;
-	bed_flows(b, 1, 1);
+	c->udp_len = size - 34;
+	c->saddr = SOURCE4;
+	c->daddr = BENCH_DEST4;
 }
 
-static void bare_init(struct bed *b)
+static void frame6(struct bed *b, unsigned int size)
 {
-	__u32 r1 = (__u32)b->r1;
+	static const __u8 saddr[4] = { 0xfd, 0x64 }, daddr[4] = { 0xfd, 0x80 };
+	struct traffic_config *c = &b->traffic->bss->config;
+	__be16 payload = htons((__u16)(size - 54));
+	__u8 head[] = { 0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, IPPROTO_UDP, 64 };
+
+	memcpy(head + 6, &payload, sizeof(payload));
+	memcpy(c->headers + 12, head, sizeof(head));
+	memcpy(c->headers + 22, saddr, sizeof(saddr));
+	memcpy(c->headers + 38, daddr, sizeof(daddr));
+	c->headers[53] = 1;
+	c->udp_len = size - 54;
+	c->saddr = 1;
+	c->daddr = 0;
+}
+
+static void frame(struct bed *b, unsigned int size)
+{
+	struct traffic_config *c = &b->traffic->bss->config;
+	size_t at = b->scene.v6 ? 54 : 34;
+	__be16 udp[4] = { 0, htons(BENCH_PORT), 0, 0 };
+
+	memset(c->headers, 0, sizeof(c->headers));
+	memcpy(c->headers, mac_r0, 6);
+	memcpy(c->headers + 6, mac_c0, 6);
+	if (b->scene.v6)
+		frame6(b, size);
+	else
+		frame4(b, size);
+	udp[2] = htons((__u16)c->udp_len);
+	memcpy(c->headers + at, udp, sizeof(udp));
+	/* The length is in the pseudo header too. */
+	c->udp_sum = sum16(c->headers + at, 8) + udp[2] + htons(IPPROTO_UDP);
+	if (b->scene.v6)
+		c->udp_sum += sum16(c->headers + 22, 32);
+	c->action = b->scene.feed == FEED_WIRE ? XDP_TX : XDP_PASS;
+	memcpy(c->sink_mac, mac_s0, 4);
+	c->sink_ttl = b->scene.path == PATH_OUTPUT ? 64 : 63;
+	b->size = size;
+}
+
+static struct bpf_program *bare_program(struct bed *b, const char *name)
+{
+	struct bpf_program *p;
 
 	b->bare = bare_bpf__open_and_load();
 	if (!b->bare)
 		die("BPF: %s", strerror(errno));
+	p = bpf_object__find_program_by_name(b->bare->obj, name);
+	if (!p)
+		die("no program %s", name);
+	return p;
+}
+
+static void attach_bare(struct bed *b)
+{
+	const struct contender *c = b->scene.contender;
+	__u32 r1 = (__u32)b->r1;
+
 	netns_enter(b->router);
-	switch (b->spec.path) {
-	case PATH_BARE_XDP:
+	if (c->xdp) {
+		struct bpf_program *p = bare_program(b, c->xdp);
+
 		/* A devmap takes devices of the netns it is filled in. */
 		if (bpf_map_update_elem(bpf_map__fd(b->bare->maps.out), &r1, &r1, BPF_ANY))
 			die("devmap: %s", strerror(errno));
-		attach_xdp(b->r0, bpf_program__fd(b->bare->progs.bare_xdp));
-		break;
-	case PATH_BARE_TC:
-		attach_tc(b->r0, b->bare->progs.bare_tc, false);
-		break;
-	default:
-		break;
+		keep(b, attach_xdp(b->r0, bpf_program__fd(p)));
+	} else if (c->tc) {
+		keep(b, attach_tc(b->r0, bare_program(b, c->tc), false));
 	}
 }
 
-static void track(struct bed *b)
+/* Conntrack would sum every payload in software, which flatters whoever avoids it: not so here. */
+void stateful_ruleset(void)
 {
 	static const char *const nft[] = { "nft", "-f", "-", NULL };
 
-	netns_enter(b->router);
-	command("table ip fw {\n"
+	command("table inet fw {\n"
+		"	chain input {\n"
+		"		type filter hook input priority 0; policy accept;\n"
+		"		ct state established,related,untracked accept\n"
+		"		ct state invalid drop\n"
+		"	}\n"
 		"	chain forward {\n"
 		"		type filter hook forward priority 0; policy accept;\n"
 		"		ct state established,related,untracked accept\n"
 		"		ct state invalid drop\n"
 		"	}\n"
+		"	chain output {\n"
+		"		type filter hook output priority 0; policy accept;\n"
+		"		ct state established,related,untracked accept\n"
+		"		ct state invalid drop\n"
+		"	}\n"
 		"}\n",
 		nft);
-	/* Conntrack would sum every payload in software, which flatters whoever avoids it. */
 	file_write("/proc/sys/net/netfilter/nf_conntrack_checksum", "0");
 	file_write("/proc/sys/net/netfilter/nf_conntrack_udp_timeout", "3600");
 }
 
-/* --- the daemon --- */
-
-static bool daemon_answers(const struct bed *b, const char *ctbypass)
+static void sink(struct bed *b)
 {
-	pid_t pid = fork();
-	int status, null;
-
-	if (pid < 0)
-		die("fork: %s", strerror(errno));
-	if (!pid) {
-		null = open("/dev/null", O_RDWR);
-		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		cpu_elsewhere();
-		execl(ctbypass, ctbypass, "status", "-S", b->sock, NULL);
-		_exit(127);
+	if (b->scene.feed == FEED_WIRE) {
+		netns_enter(b->server);
+		keep(b, attach_xdp(b->s0, bpf_program__fd(b->traffic->progs.sink_xdp)));
+		return;
 	}
-	return waitpid(pid, &status, 0) == pid && status == 0;
+	netns_enter(b->router);
+	if (b->scene.path != PATH_LOCAL)
+		keep(b, attach_tc(b->r1, b->traffic->progs.sink_tc, true));
+	if (b->scene.path != PATH_FORWARD)
+		drive_open(b);
 }
 
-static void daemon_start(struct bed *b, const char *ctbypass)
+void bed_make(struct bed *b, const struct scene *s)
 {
 	static unsigned int number;
-	char conf[64], log[64], text[256];
-	bool xdp = b->spec.path == PATH_CTBYPASS;
+	const struct contender *c = s->contender;
 
+	*b = (struct bed){ .scene = *s, .extra = -1, .udp = -1 };
 	number++;
 	snprintf(b->pins, sizeof(b->pins), "%s/bpf/%u", workspace, number);
 	snprintf(b->sock, sizeof(b->sock), "%s/%u.sock", workspace, number);
-	snprintf(conf, sizeof(conf), "%s/%u.conf", workspace, number);
-	snprintf(log, sizeof(log), "%s/%u.log", workspace, number);
-	close(open(conf, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-	file_write(conf, b->spec.rules);
-	netns_enter(b->router);
-	b->daemon = fork();
-	if (b->daemon < 0)
-		die("fork: %s", strerror(errno));
-	if (!b->daemon) {
-		int fd = open(log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(fd, STDOUT_FILENO);
-		dup2(fd, STDERR_FILENO);
-		cpu_elsewhere();
-		execl(ctbypass, ctbypass, "run", "-c", conf, "-P", b->pins, "-S", b->sock,
-		      xdp ? NULL : "-X", NULL);
-		fprintf(stderr, "%s: %s\n", ctbypass, strerror(errno));
-		_exit(127);
-	}
-	for (int i = 0; i < 1000; i++) {
-		if (waitpid(b->daemon, NULL, WNOHANG) == b->daemon)
-			break;
-		if (daemon_answers(b, ctbypass))
-			return;
-		usleep(10000);
-	}
-	file_read(log, text, sizeof(text));
-	die("%s does not come up: %s", ctbypass, text);
-}
-
-void bed_make(struct bed *b, const struct bed_spec *spec, const char *ctbypass)
-{
-	*b = (struct bed){ .spec = *spec, .link = -1 };
 	b->client = netns_new();
 	b->router = netns_new();
 	b->server = netns_new();
@@ -293,100 +338,77 @@ void bed_make(struct bed *b, const struct bed_spec *spec, const char *ctbypass)
 	b->traffic = traffic_bpf__open_and_load();
 	if (!b->traffic)
 		die("BPF: %s", strerror(errno));
-	traffic_init(b);
-	if (spec->feed == FEED_WIRE) {
-		netns_enter(b->server);
-		attach_xdp(b->s0, bpf_program__fd(b->traffic->progs.sink_xdp));
-	} else {
-		netns_enter(b->router);
-		attach_tc(b->r1, b->traffic->progs.sink_tc, true);
+	bed_traffic(b, 1, 1, TRAFFIC_FRAME);
+	sink(b);
+	netns_enter(b->router);
+	if (c->stateful)
+		stateful_ruleset();
+	if (c->setup)
+		c->setup(b);
+	attach_bare(b);
+	if (c->word) {
+		_free_ char *rules = ctbypass_rules(s, c->word, daemon_set_path(b), 1);
+
+		daemon_start(b, rules);
 	}
-	if (spec->tracked)
-		track(b);
-	if (spec->path == PATH_BARE_XDP || spec->path == PATH_BARE_TC)
-		bare_init(b);
-	if (spec->rules)
-		daemon_start(b, ctbypass);
 }
 
-/* --- running --- */
-
-void bed_flows(struct bed *b, __u64 flows, __u64 stride)
+void bed_free(struct bed *b)
 {
-	b->traffic->bss->config.mask = flows - 1;
-	b->traffic->bss->config.stride = stride | 1;
+	bed_xdp_take(b);
+	daemon_stop(b);
+	for (unsigned int i = 0; i < b->n_links; i++)
+		close(b->links[i]);
+	if (b->udp >= 0)
+		close(b->udp);
+	traffic_bpf__destroy(b->traffic);
+	bare_bpf__destroy(b->bare);
+	/* The namespace that we are in must not be one of those. */
+	netns_home();
+	close(b->client);
+	close(b->router);
+	close(b->server);
+}
+
+/* --- what is sent --- */
+
+void bed_traffic(struct bed *b, __u64 flows, __u64 stride, unsigned int size)
+{
+	struct traffic_config *c = &b->traffic->bss->config;
+
+	if (b->size != size)
+		frame(b, size);
+	c->mask = flows / b->scene.cores - 1;
+	c->stride = stride | 1;
 }
 
 void bed_rewind(struct bed *b)
 {
-	b->traffic->bss->next_flow = 0;
+	for (int i = 0; i < TRAFFIC_SLOTS; i++)
+		b->traffic->bss->state[i].next_flow = 0;
 }
 
 void bed_verify(struct bed *b, bool on)
 {
-	b->traffic->bss->config.verify = on;
+	/* What this host sends has its checksum left to the device. */
+	b->traffic->bss->config.verify = on && b->scene.path == PATH_FORWARD;
 }
 
-/* Written by BPF programs meanwhile. */
-static __u64 now_is(const __u64 *value)
-{
-	return *(const volatile __u64 *)value;
-}
-
-/* Not by sleeping, which would end with a timer tick: ksoftirqd only needs the CPU. */
-static void settle(const __u64 *arrived, __u64 want)
-{
-	time_t end = time(NULL) + SETTLE_SECONDS;
-
-	while (now_is(arrived) < want && time(NULL) < end)
-		sched_yield();
-}
-
-/*
- * Times must not contain what the system call does before and behind: the kernel waits for RCU
- * there, some 20 ms. It does so asleep, so CPU time does not have it. Plain time is taken by the
- * programs, up to the last but a few, which may be lost.
- */
-double bed_run(struct bed *b, __u64 packets, __u64 *lost)
-{
-	struct traffic_bpf__bss *t = b->traffic->bss;
-	__u8 frame[TRAFFIC_FRAME] = {};
-	bool wire = b->spec.feed == FEED_WIRE;
-	struct xdp_md ctx = {
-		.data_end = sizeof(frame),
-		.ingress_ifindex = (__u32)(wire ? b->c0 : b->r0),
-	};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
-		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)packets,
-		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
-	__u64 before = now_is(&t->arrived), most = packets - packets / LOST_MAX, got;
-	double cpu;
-
-	netns_enter(wire ? b->client : b->router);
-	t->goal = before + most;
-	t->started = 0;
-	t->finished = 0;
-	cpu = clock_cpu();
-	if (bpf_prog_test_run_opts(bpf_program__fd(b->traffic->progs.gen), &opts))
-		die("packet generator: %s", strerror(errno));
-	settle(&t->arrived, before + packets);
-	cpu = clock_cpu() - cpu;
-	got = now_is(&t->arrived) - before;
-	b->sent += packets;
-	*lost = got < packets ? packets - got : 0;
-	b->plain_ns = (double)(now_is(&t->finished) - t->started) / (double)most;
-	return clock_plain() ? b->plain_ns : cpu / (double)packets;
-}
+/* --- looking --- */
 
 unsigned long bed_conntrack(const struct bed *b)
 {
+	char text[32];
+
+	/* Absent where conntrack is a module that nothing has used. */
 	netns_enter(b->router);
-	return file_number("/proc/sys/net/netfilter/nf_conntrack_count");
+	file_read("/proc/sys/net/netfilter/nf_conntrack_count", text, sizeof(text));
+	return strtoul(text, NULL, 10);
 }
 
 void bed_conntrack_flush(const struct bed *b)
 {
-	__u32 family = AF_INET;
+	__u32 family = AF_UNSPEC;
 	struct nfct_handle *h;
 
 	netns_enter(b->router);
@@ -396,39 +418,24 @@ void bed_conntrack_flush(const struct bed *b)
 	nfct_close(h);
 }
 
-__u64 bed_outcome(const struct bed *b, unsigned int outcome)
+__u64 bed_forwarded(const struct bed *b)
 {
-	int cpus = libbpf_num_possible_cpus(), n = cpus > 0 ? cpus : 1;
-	_free_ struct ctb_rule_counters *values = calloc((size_t)n, sizeof(*values));
-	char path[96];
-	_close_ int fd = -1;
-	__u64 sum = 0;
+	const char *path = b->scene.v6 ? "/proc/net/snmp6" : "/proc/net/snmp";
+	_fclose_ FILE *f = NULL;
+	unsigned long long n;
+	char line[512];
 
-	snprintf(path, sizeof(path), "%s/maps/rules", b->pins);
-	fd = bpf_obj_get(path);
-	if (fd < 0 || !values)
-		die("%s: %s", path, strerror(errno));
-	for (__u32 slot = 0; slot < CTB_MAX_RULES; slot++) {
-		if (bpf_map_lookup_elem(fd, &slot, values))
-			die("%s: %s", path, strerror(errno));
-		for (int i = 0; i < n; i++) {
-			for (int d = 0; d < CTB_DIR_MAX; d++)
-				sum += values[i].count[outcome][d].packets;
-		}
+	netns_enter(b->router);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "Ip6OutForwDatagrams %llu", &n) == 1 ||
+		    sscanf(line, "Ip: %*u %*u %*u %*u %*u %llu", &n) == 1)
+			return n;
 	}
-	return sum;
+	die("%s: no count of forwarded packets", path);
 }
 
-void bed_explain(const struct bed *b, const char *ctbypass)
-{
-	const char *const status[] = { ctbypass, "status", "-S", b->sock, NULL };
-	const char *const stats[] = { ctbypass, "stats", "-S", b->sock, NULL };
-	_free_ char *one = command_output(status), *two = command_output(stats);
-
-	fprintf(stderr, "%s\n%s\n", one, two);
-}
-
-/* --- single programs --- */
+/* --- XDP programs put there for a run --- */
 
 int bed_xdp_program(const struct bed *b)
 {
@@ -447,35 +454,23 @@ int bed_xdp_program(const struct bed *b)
 void bed_xdp_put(struct bed *b, int prog_fd)
 {
 	netns_enter(b->router);
-	b->link = attach_xdp(b->r0, prog_fd);
+	b->extra = attach_xdp(b->r0, prog_fd);
 }
 
 void bed_xdp_take(struct bed *b)
 {
-	if (b->link >= 0)
-		close(b->link);
-	b->link = -1;
+	if (b->extra >= 0)
+		close(b->extra);
+	b->extra = -1;
 }
 
-double bed_program_run(struct bed *b, int prog_fd, unsigned int repeat, unsigned int *result)
+int bed_xdp_empty(void)
 {
-	__u8 frame[TRAFFIC_FRAME] = {};
-	struct xdp_md ctx = {
-		.data_end = sizeof(frame),
-		.ingress_ifindex = (__u32)b->r0,
-	};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
-		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)repeat);
-	__u32 zero = 0;
-	double start;
+	static struct bare_bpf *bare;
 
-	if (bpf_map_update_elem(bpf_map__fd(b->traffic->maps.tail), &zero, &prog_fd, BPF_ANY))
-		die("prog array: %s", strerror(errno));
-	netns_enter(b->router);
-	start = clock_cpu();
-	if (bpf_prog_test_run_opts(bpf_program__fd(b->traffic->progs.gen_tail), &opts))
-		die("program run: %s", strerror(errno));
-	start = clock_cpu() - start;
-	*result = opts.retval;
-	return start / repeat;
+	if (!bare)
+		bare = bare_bpf__open_and_load();
+	if (!bare)
+		die("BPF: %s", strerror(errno));
+	return bpf_program__fd(bare->progs.pass_xdp);
 }

@@ -33,6 +33,22 @@ void die(const char *fmt, ...)
 
 /* --- files --- */
 
+void file_create(const char *path, const char *text)
+{
+	_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	size_t len = strlen(text);
+
+	if (fd < 0)
+		die("%s: %s", path, strerror(errno));
+	for (size_t at = 0; at < len;) {
+		ssize_t n = write(fd, text + at, len - at);
+
+		if (n < 0)
+			die("%s: %s", path, strerror(errno));
+		at += (size_t)n;
+	}
+}
+
 void file_write(const char *path, const char *text)
 {
 	_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -80,9 +96,37 @@ int netns_new(void)
 	return fd;
 }
 
+void netns_ipv6(void)
+{
+	static const char *const off[] = { "disable_ipv6", "accept_dad", "dad_transmits",
+					   "router_solicitations" };
+	static const char *const which[] = { "all", "default" };
+	char path[96];
+
+	for (size_t i = 0; i < ARRAY_SIZE(which); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(off); k++) {
+			snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", which[i],
+				 off[k]);
+			file_write(path, "0");
+		}
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/forwarding", which[i]);
+		file_write(path, "1");
+	}
+}
+
+static int home = -1;
+
+void netns_home(void)
+{
+	if (home >= 0 && setns(home, CLONE_NEWNET))
+		die("setns: %s", strerror(errno));
+}
+
 void netns_enter(int fd)
 {
-	if (setns(fd, CLONE_NEWNET))
+	if (home < 0)
+		home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0 || setns(fd, CLONE_NEWNET))
 		die("setns: %s", strerror(errno));
 }
 
@@ -143,6 +187,36 @@ char *command_output(const char *const argv[])
 	return text;
 }
 
+char *attempt(void (*f)(const void *), const void *arg)
+{
+	_close_ int out = memfd_create("attempt", MFD_CLOEXEC);
+	char text[256] = "";
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = out < 0 ? -1 : fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (!pid) {
+		dup2(out, STDOUT_FILENO);
+		dup2(out, STDERR_FILENO);
+		netns_enter(netns_new());
+		f(arg);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			die("waitpid: %s", strerror(errno));
+	}
+	if (!status)
+		return NULL;
+	if (pread(out, text, sizeof(text) - 1, 0) <= 0)
+		snprintf(text, sizeof(text), "failed");
+	text[strcspn(text, "\n")] = '\0';
+	return strdup(text);
+}
+
 /* --- sysctls of the whole machine --- */
 
 #define CT_MAX "/proc/sys/net/netfilter/nf_conntrack_max"
@@ -165,6 +239,14 @@ void only_one(void)
 		die("%s", errno == EADDRINUSE ? "another benchmark is running" : strerror(errno));
 }
 
+static void load_conntrack(const void *unused)
+{
+	static const char *const argv[] = { "modprobe", "-q", "nf_conntrack", NULL };
+
+	(void)unused;
+	command(NULL, argv);
+}
+
 void sysctls_guard(const char *dir)
 {
 	struct sigaction pass_on = { .sa_handler = ignore }; /* no SA_RESTART: waitpid() returns */
@@ -176,6 +258,13 @@ void sysctls_guard(const char *dir)
 	if (max_written == MAP_FAILED)
 		die("mmap: %s", strerror(errno));
 	max_fd = open(CT_MAX, O_RDWR | O_CLOEXEC);
+	if (max_fd < 0 && errno == ENOENT) {
+		/* Conntrack is a module that nothing has used yet. */
+		free(attempt(load_conntrack, NULL));
+		max_fd = open(CT_MAX, O_RDWR | O_CLOEXEC);
+	}
+	if (max_fd < 0)
+		max_fd = open(CT_MAX, O_RDONLY | O_CLOEXEC);
 	if (max_fd >= 0 && pread(max_fd, was, sizeof(was) - 1, 0) < 0)
 		die("%s: %s", CT_MAX, strerror(errno));
 	child = fork();
@@ -200,16 +289,20 @@ void sysctls_guard(const char *dir)
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-bool conntrack_make_room(unsigned long entries, const char **why)
+bool conntrack_make_room(unsigned long entries, bool leave, const char **why)
 {
 	char text[32] = "";
 
 	if (max_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0) {
-		*why = "nf_conntrack_max cannot be changed from here";
+		*why = "nf_conntrack_max cannot be read from here";
 		return false;
 	}
 	if (strtoul(text, NULL, 10) >= entries)
 		return true;
+	if (leave) {
+		*why = "nf_conntrack_max is too small, and to be left alone";
+		return false;
+	}
 	snprintf(text, sizeof(text), "%lu\n", entries);
 	strcpy(max_written, text);
 	if (pwrite(max_fd, text, strlen(text), 0) < 0) {
@@ -232,6 +325,16 @@ static double read_clock(clockid_t id)
 	if (clock_gettime(id, &t))
 		die("clock_gettime: %s", strerror(errno));
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+double clock_thread(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+double clock_wall(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 double clock_cpu(void)
@@ -262,25 +365,42 @@ static void find_softirqd(int cpu)
 		closedir(proc);
 }
 
-static int pinned = -1;
+static int pinned = -1, another = -1;
 static cpu_set_t allowed;
 
-int cpu_pin(void)
+static void pin(int cpu)
 {
 	cpu_set_t one;
 
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity: %s", strerror(errno));
+}
+
+int cpu_pin(void)
+{
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		die("sched_getaffinity: %s", strerror(errno));
 	for (int i = 0; i < CPU_SETSIZE; i++) {
-		if (CPU_ISSET(i, &allowed))
-			pinned = i;
+		if (!CPU_ISSET(i, &allowed))
+			continue;
+		another = pinned;
+		pinned = i;
 	}
-	CPU_ZERO(&one);
-	CPU_SET(pinned, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity: %s", strerror(errno));
+	pin(pinned);
 	find_softirqd(pinned);
 	return pinned;
+}
+
+void cpu_pin_second(void)
+{
+	pin(another);
+}
+
+bool cpu_has_second(void)
+{
+	return another >= 0;
 }
 
 void cpu_elsewhere(void)

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The axes: each group varies one of them from the same base point. */
+#include <errno.h>
+#include <string.h>
+
+#include "groups.h"
+#include "traffic.h"
+
+struct options opt = { .rounds = 21, .packets = 100000 };
+
+static const struct scene base = {
+	.feed = FEED_STACK,
+	.path = PATH_FORWARD,
+	.match = MATCH_PORT,
+	.rules = 1,
+	.prefixes = 1,
+	.hit = true,
+	.size = TRAFFIC_FRAME,
+	.cores = 1,
+	.flows = FLOWS_64K,
+};
+
+static bool asked_for(const struct scene *s)
+{
+	return listed(opt.only, s->contender->name);
+}
+
+/* Returns the row's number. Contenders that were not asked for have none: -1. */
+static int add(struct group *g, const char *contender, struct scene s, int reference)
+{
+	struct row *r;
+
+	s.contender = contender_find(contender);
+	if (!s.contender)
+		die("no contender %s", contender);
+	if (!asked_for(&s) || (s.v6 && s.contender->no_v6))
+		return -1;
+	if (!g->rows)
+		g->rows = calloc(ROWS_MAX, sizeof(*g->rows));
+	if (!g->rows || g->n_rows == ROWS_MAX)
+		die("group %s: too many rows", g->name);
+	r = &g->rows[g->n_rows];
+	*r = (struct row){ .scene = s, .reference = reference >= 0 ? reference : g->n_rows };
+	r->skipped = contender_why_not(s.contender);
+	if (s.cores > 1 && !cpu_has_second())
+		r->skipped = "one CPU only";
+	return g->n_rows++;
+}
+
+static void limit(struct group *g, const char *text, int a, int b, int kind, double value)
+{
+	if (a < 0 || b < 0)
+		return;
+	if (g->n_limits == LIMITS_MAX)
+		die("group %s: too many limits", g->name);
+	g->limits[g->n_limits++] = (struct limit){
+		.text = text, .a = a, .b = b, .kind = kind, .value = value
+	};
+}
+
+/* The row of that contender with so many flows, rules, prefixes; -1: none. */
+static int find(const struct group *g, const char *contender, const struct scene *like)
+{
+	for (int i = 0; i < g->n_rows; i++) {
+		const struct scene *s = &g->rows[i].scene;
+
+		if (!strcmp(s->contender->name, contender) && s->flows == like->flows &&
+		    s->rules == like->rules && s->prefixes == like->prefixes)
+			return i;
+	}
+	return -1;
+}
+
+static void fill_base(struct group *g)
+{
+	static const char *const names[] = { "tracked", "iptables", "iptables-nft", "ipset",
+					     "nft",	"nft-set",  "ctbypass",	    "forward-tc",
+					     "bare-tc", "flowtable" };
+	int none = add(g, "none", base, -1);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		add(g, names[i], base, none);
+	limit(g, "ctbypass against nft, one rule", find(g, "ctbypass", &base),
+	      find(g, "nft", &base), AT_MOST, 1.03);
+}
+
+static void fill_flows(struct group *g)
+{
+	static const char *const names[] = { "tracked",	   "iptables", "nft",	   "ctbypass",
+					     "forward-tc", "bare-tc",  "flowtable" };
+	static const __u64 flows[] = { 1, FLOWS_64K, FLOWS_NEW, FLOWS_1M };
+	struct scene s = base;
+
+	for (size_t k = 0; k < ARRAY_SIZE(flows); k++) {
+		int none;
+
+		s.flows = flows[k];
+		if (s.flows == FLOWS_1M && opt.quick)
+			continue;
+		none = add(g, "none", s, -1);
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			add(g, names[i], s, none);
+	}
+	s.flows = FLOWS_NEW;
+	limit(g, "ctbypass cheaper than tracked, every packet new", find(g, "tracked", &s),
+	      find(g, "ctbypass", &s), AT_LEAST, 3);
+}
+
+static void fill_rules(struct group *g)
+{
+	static const char *const names[] = { "iptables", "iptables-nft", "ipset",     "nft",
+					     "nft-set",	 "ctbypass",	 "forward-tc" };
+	static const unsigned int rules[] = { 1, 10, 100, 1000 };
+	struct scene one = base, many = base;
+	int none = add(g, "none", base, -1);
+
+	add(g, "tracked", base, none);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(rules); k++) {
+			struct scene s = base;
+
+			s.rules = rules[k];
+			add(g, names[i], s, none);
+		}
+	}
+	many.rules = 1000;
+	limit(g, "ctbypass against nft, one rule", find(g, "ctbypass", &one), find(g, "nft", &one),
+	      AT_MOST, 1.03);
+	limit(g, "ctbypass cheaper than iptables, 1,000 rules", find(g, "iptables", &many),
+	      find(g, "ctbypass", &many), AT_LEAST, 20);
+	limit(g, "ctbypass, 1,000 rules against one", find(g, "ctbypass", &many),
+	      find(g, "ctbypass", &one), AT_MOST, 1.03);
+}
+
+static void fill_forward(struct group *g)
+{
+	struct scene s = base;
+	int bare, none, one, xdp, xdp_1, xdp_1m, none_up, tc_up;
+
+	s.feed = FEED_WIRE;
+	s.match = MATCH_PREFIX;
+	s.flows = 1;
+	one = add(g, "bare-xdp", s, -1);
+	xdp_1 = add(g, "forward-xdp", s, one);
+	add(g, "none", s, one);
+	add(g, "tracked", s, one);
+	s.flows = FLOWS_64K;
+	bare = add(g, "bare-xdp", s, -1);
+	xdp = add(g, "forward-xdp", s, bare);
+	s.match = MATCH_PORT;
+	add(g, "forward-xdp", s, bare);
+	s.match = MATCH_MIXED;
+	s.rules = 1000;
+	add(g, "forward-xdp", s, bare);
+	s.match = MATCH_PORT;
+	s.rules = 1;
+	none = add(g, "none", s, bare);
+	add(g, "ctbypass", s, bare);
+	limit(g, "XDP forward against bare XDP, 1 flow", xdp_1, one, AT_MOST, 1.15);
+	limit(g, "XDP forward against bare XDP, 64 k flows", xdp, bare, AT_MOST, 1.15);
+	limit(g, "XDP forward cheaper than kernel", none, xdp, AT_LEAST, 2.8);
+	limit(g, "XDP forward cheaper than tracked, 64 k flows", add(g, "tracked", s, bare), xdp,
+	      AT_LEAST, 3.5);
+	add(g, "flowtable", s, bare);
+	s.flows = FLOWS_NEW;
+	s.match = MATCH_PREFIX;
+	add(g, "forward-xdp", s, bare);
+	add(g, "tracked", s, bare);
+	if (!opt.quick) {
+		s.flows = FLOWS_1M;
+		bare = add(g, "bare-xdp", s, -1);
+		xdp_1m = add(g, "forward-xdp", s, bare);
+		limit(g, "XDP forward cheaper than tracked, 1 M flows", add(g, "tracked", s, bare),
+		      xdp_1m, AT_LEAST, 6);
+	}
+	s = base;
+	none_up = add(g, "none", s, -1);
+	s.match = MATCH_PREFIX;
+	tc_up = add(g, "forward-tc", s, none_up);
+	limit(g, "tc forward cheaper than kernel (stack)", none_up, tc_up, AT_LEAST, 1.35);
+	add(g, "bare-tc", s, none_up);
+	add(g, "tracked", s, none_up);
+}
+
+/* What XDP costs a packet that it passes: on one bed, by programs put there for the run. */
+static void fill_passed(struct group *g)
+{
+	struct scene s = base;
+	int without, with;
+
+	s.feed = FEED_WIRE;
+	s.match = MATCH_PREFIX;
+	s.hit = false;
+	s.flows = 1;
+	without = add(g, "forward-tc", s, -1);
+	s.extra = "empty";
+	add(g, "forward-tc", s, without);
+	s.extra = "forward-xdp"; /* the program of the next row's bed */
+	with = add(g, "forward-tc", s, without);
+	s.extra = NULL;
+	add(g, "forward-xdp", s, without);
+	limit(g, "XDP's cost to a packet that it passes, ns", with, without, NS_AT_MOST, 20);
+}
+
+struct group groups[] = {
+	{ .name = "base", .what = "every contender at the base point", .fill = fill_base },
+	{ .name = "flows", .what = "1, 64 k, 1 M flows, every packet new", .fill = fill_flows },
+	{ .name = "rules", .what = "1 to 1,000 rules, the last one fits", .fill = fill_rules },
+	{ .name = "forward",
+	  .what = "forwarding in XDP and tc, device to device",
+	  .fill = fill_forward },
+	{ .name = "passed",
+	  .what = "what XDP costs a packet that it passes to the stack",
+	  .fill = fill_passed,
+	  .more_rounds = 2 },
+};
+const size_t n_groups = ARRAY_SIZE(groups);
+
+bool listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *p = list; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+		if (!strncmp(p, name, len) && (!p[len] || p[len] == ','))
+			return true;
+	}
+	return !list;
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Measuring a group: beds, rounds, and the checks without which a figure would be none. */
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "ctbypass/abi.h"
+#include "groups.h"
+#include "traffic.h"
+
+#define PRIME	   2048 /* packets in front of every measurement */
+#define BEDS_MAX   64
+#define CLOCK_RUNS 20
+
+static struct bed *beds[BEDS_MAX];
+static int n_beds;
+
+static __u64 next_random(void)
+{
+	static __u64 state = 1;
+
+	state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return state >> 33;
+}
+
+/* --- what must hold --- */
+
+static void check_lost(const struct group *g, const struct row *r, __u64 lost, __u64 sent)
+{
+	if (lost <= sent / LOST_MAX)
+		return;
+	if (r->bed->daemon)
+		daemon_explain(r->bed);
+	die("%s: %s: %llu of %llu packets did not arrive as they should", g->name, row_text(g, r),
+	    lost, sent);
+}
+
+static void expect_entries(const struct group *g, const struct row *r, unsigned long want)
+{
+	unsigned long got = bed_conntrack(r->bed);
+
+	if (got != want)
+		die("%s: %s: %lu conntrack entries, expected %lu", g->name, row_text(g, r), got,
+		    want);
+}
+
+static void expect(const struct group *g, const struct row *r, const char *what, __u64 got,
+		   __u64 want)
+{
+	if (got <= want + 8 && got + want / LOST_MAX + 8 >= want)
+		return;
+	if (r->bed->daemon)
+		daemon_explain(r->bed);
+	die("%s: %s: %llu packets %s, expected %llu", g->name, row_text(g, r), got, what, want);
+}
+
+/* Did ctbypass's rules see all that was sent, where they should? */
+static void check_outcome(const struct group *g, const struct row *r)
+{
+	const struct bed *b = r->bed;
+	const struct contender *c = r->scene.contender;
+	__u64 want = r->scene.hit ? b->sent : 0;
+
+	if (!c->word)
+		return;
+	if (r->scene.path == PATH_OUTPUT)
+		expect(g, r, "judged by rules in OUTPUT", daemon_output(b), want);
+	else
+		expect(g, r, "counted by rules", daemon_outcome(b, c->outcome), want);
+}
+
+/* --- rows --- */
+
+/* Flows that are known when it is measured; of new ones, as many as there are packets. */
+static __u64 known_flows(const struct row *r)
+{
+	return r->scene.flows == FLOWS_NEW ? (r->packets + PRIME) * r->scene.cores : r->scene.flows;
+}
+
+static void traffic(struct row *r, __u64 stride)
+{
+	bed_traffic(r->bed, r->scene.flows, stride, r->scene.size);
+}
+
+static void send_checked(const struct group *g, struct row *r, __u64 packets)
+{
+	__u64 lost;
+
+	bed_run(r->bed, packets, &lost);
+	check_lost(g, r, lost, packets * r->scene.cores);
+}
+
+/*
+ * The first packet alone, so that it is no burst of one new tuple; then, for tables, every flow,
+ * and again where only the second packet of a flow opens the way.
+ */
+static void warm_up(const struct group *g, struct row *r)
+{
+	bool table = scene_entries(&r->scene) == ENTRIES_ALL && r->scene.flows != FLOWS_NEW;
+	__u64 each = table ? r->scene.flows / r->scene.cores : 1;
+
+	traffic(r, 1);
+	bed_rewind(r->bed);
+	bed_verify(r->bed, true);
+	send_checked(g, r, 1);
+	send_checked(g, r, each + 1000);
+	if (table && r->scene.contender->way == WAY_REDIRECT)
+		send_checked(g, r, each + 1000);
+	bed_verify(r->bed, false);
+}
+
+static int extra_program(const struct row *r)
+{
+	if (!strcmp(r->scene.extra, "empty"))
+		return bed_xdp_empty();
+	for (int i = 0; i < n_beds; i++) {
+		if (!strcmp(beds[i]->scene.contender->name, r->scene.extra))
+			return bed_xdp_program(beds[i]);
+	}
+	die("no bed whose XDP program could be taken");
+}
+
+static double measure(const struct group *g, struct row *r)
+{
+	bool fresh = r->scene.flows == FLOWS_NEW && scene_entries(&r->scene) == ENTRIES_ALL;
+	__u64 lost;
+	double ns;
+
+	if (r->scene.extra)
+		bed_xdp_put(r->bed, extra_program(r));
+	traffic(r, next_random() | 1);
+	if (fresh)
+		bed_conntrack_flush(r->bed);
+	send_checked(g, r, PRIME);
+	ns = bed_run(r->bed, r->packets, &lost);
+	check_lost(g, r, lost, r->packets * r->scene.cores);
+	if (fresh)
+		expect_entries(g, r, (unsigned long)known_flows(r));
+	if (r->bed->overlap < r->overlap)
+		r->overlap = r->bed->overlap;
+	bed_xdp_take(r->bed);
+	return ns;
+}
+
+/* --- phases --- */
+
+/*
+ * What has the same number of flows is measured together: the kernel has one conntrack table for
+ * all namespaces, and with a million entries of one bed in it, the others' are found late.
+ */
+static bool in_phase(const struct row *r, __u64 flows)
+{
+	return !r->skipped && r->scene.flows == flows;
+}
+
+/* Counters of a bed, which rows share, when a phase began. */
+struct before {
+	__u64 forwarded, sent;
+};
+
+/* The first packets of a flow go by the stack, where a flowtable is what is around it. */
+static bool way_known(const struct row *r)
+{
+	return r->scene.path == PATH_FORWARD &&
+	       !(r->scene.flows == FLOWS_NEW && scene_entries(&r->scene) == ENTRIES_ALL);
+}
+
+static void close_row(const struct group *g, struct row *r, const struct before *was)
+{
+	enum way way = r->scene.hit ? r->scene.contender->way : WAY_STACK;
+	bool table = scene_entries(&r->scene) == ENTRIES_ALL;
+
+	expect_entries(g, r, table ? (unsigned long)known_flows(r) : 0);
+	if (way_known(r))
+		expect(g, r, "forwarded by the kernel", bed_forwarded(r->bed) - was->forwarded,
+		       way == WAY_STACK ? r->bed->sent - was->sent : 0);
+	check_outcome(g, r);
+}
+
+static void shuffle(int *order, int n)
+{
+	for (int i = n - 1; i > 0; i--) {
+		int k = (int)(next_random() % (unsigned int)(i + 1)), was = order[i];
+
+		order[i] = order[k];
+		order[k] = was;
+	}
+}
+
+static void run_rounds(struct group *g, int *order, int n)
+{
+	int rounds = opt.once ? 1 : opt.rounds * (1 + g->more_rounds);
+
+	if (rounds > ROUNDS_MAX)
+		rounds = ROUNDS_MAX;
+	for (int k = 0; k < rounds; k++) {
+		/* Who runs in front leaves the caches as they are. */
+		if (!opt.once)
+			shuffle(order, n);
+		for (int i = 0; i < n; i++) {
+			struct row *r = &g->rows[order[i]];
+
+			r->ns[r->rounds++] = measure(g, r);
+		}
+	}
+}
+
+static void run_phase(struct group *g, __u64 flows)
+{
+	struct before was[ROWS_MAX];
+	int order[ROWS_MAX], n = 0;
+
+	for (int i = 0; i < g->n_rows; i++) {
+		if (!in_phase(&g->rows[i], flows))
+			continue;
+		warm_up(g, &g->rows[i]);
+		order[n++] = i;
+	}
+	/* Found out before everything is measured for nothing, and again behind it. */
+	for (int i = 0; i < n; i++) {
+		const struct row *r = &g->rows[order[i]];
+
+		check_outcome(g, r);
+		was[order[i]] = (struct before){ bed_forwarded(r->bed), r->bed->sent };
+	}
+	run_rounds(g, order, n);
+	for (int i = 0; i < n; i++)
+		close_row(g, &g->rows[order[i]], &was[order[i]]);
+	for (int i = 0; i < n; i++) {
+		if (scene_entries(&g->rows[order[i]].scene) == ENTRIES_ALL)
+			bed_conntrack_flush(g->rows[order[i]].bed);
+	}
+}
+
+/* --- beds --- */
+
+static struct bed *bed_for(const struct scene *s)
+{
+	struct bed *b;
+
+	for (int i = 0; i < n_beds; i++) {
+		if (scene_same_bed(&beds[i]->scene, s))
+			return beds[i];
+	}
+	b = calloc(1, sizeof(*b));
+	if (!b || n_beds == BEDS_MAX)
+		die("too many test beds");
+	bed_make(b, s);
+	beds[n_beds++] = b;
+	return b;
+}
+
+static const char *no_room(const struct row *r)
+{
+	unsigned long need = (unsigned long)known_flows(r) + 1000;
+	const char *why = NULL;
+
+	if (scene_entries(&r->scene) == ENTRIES_ALL)
+		conntrack_make_room(need, opt.leave_sysctls, &why);
+	return why;
+}
+
+static void prepare(struct row *r)
+{
+	r->packets = opt.packets;
+	if (r->scene.contender->linear)
+		r->packets /= 1 + r->scene.rules / 50;
+	r->overlap = 1;
+	if (!r->skipped)
+		r->skipped = no_room(r);
+	if (!r->skipped)
+		r->bed = bed_for(&r->scene);
+}
+
+void group_measure(struct group *g)
+{
+	static const __u64 phases[] = { 1, FLOWS_64K, FLOWS_NEW, FLOWS_1M };
+
+	for (int i = 0; i < g->n_rows; i++)
+		prepare(&g->rows[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
+		run_phase(g, phases[i]);
+	while (n_beds > 0) {
+		bed_free(beds[--n_beds]);
+		free(beds[n_beds]);
+	}
+	for (int i = 0; i < g->n_rows; i++)
+		g->rows[i].bed = NULL;
+}
+
+/*
+ * Among some short runs there is one that nothing else interrupts: of that, CPU time has to see
+ * all, or this kernel does not tell it.
+ */
+void judge_clock(void)
+{
+	struct scene s = {
+		.contender = contender_find("none"),
+		.feed = FEED_WIRE,
+		.cores = 1,
+		.hit = true,
+	};
+	double best = 0;
+	struct bed b;
+	__u64 lost;
+
+	bed_make(&b, &s);
+	for (int i = 0; i < CLOCK_RUNS; i++) {
+		double cpu = bed_run(&b, 10000, &lost), share = cpu / b.plain_ns;
+
+		if (!lost && share > best)
+			best = share;
+	}
+	bed_free(&b);
+	clock_judge(best);
+}
