@@ -69,12 +69,12 @@ check-long: deps
 	$(Q)$(MAKE) --no-print-directory all tests fuzz
 	$(Q)tests/run.sh --long $(B)
 
-# The tests under other kernels, in virtual machines.
+# The tests under other kernels, in virtual machines. FEW=1: some of the scenarios only.
 KERNELS ?= 6.1 6.12
 check-kernels:
 	$(Q)scripts/install-deps.sh --vm
 	$(Q)$(MAKE) --no-print-directory all tests
-	$(Q)KERNELS="$(KERNELS)" scripts/kernels/check.sh $(B) $(PATTERN)
+	$(Q)KERNELS="$(KERNELS)" FEW="$(FEW)" scripts/kernels/check.sh $(B) $(PATTERN)
 
 vm:
 	$(Q)scripts/install-deps.sh --vm

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN]
+# tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN...]
 #
 # Run the Criterion binaries below BUILDDIR/tests and the end-to-end scenarios tests/e2e/NN_*.sh
-# (only those whose name has PATTERN in it), print a line for each test and end with
+# (only those whose group/name has one of the PATTERNs in it), print a line for each test and end with
 #
 #   N passed, N failed, N skipped
 #
@@ -13,6 +13,7 @@
 #   # run: alone         nothing else runs beside it
 #   # run: long          only with --long
 #   # timeout: SECONDS   default 60
+#   # kernels: few       is one of the few that scripts/kernels/check.sh runs with FEW=1
 # CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
 # BUILDDIR/log; measurements that tests put into the directory $CTB_LOG too.
 set -uo pipefail
@@ -36,8 +37,17 @@ while [[ ${1:-} == --* ]]; do
 	esac
 	shift
 done
-build=${1:?usage: tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN]}
-pattern=${2:-}
+build=${1:?usage: tests/run.sh [--long] [--jobs N] BUILDDIR [PATTERN...]}
+shift
+patterns=("$@")
+wanted() { # GROUP/NAME
+	local p
+	((${#patterns[@]})) || return 0
+	for p in "${patterns[@]}"; do
+		[[ $1 != *"$p"* ]] || return 0
+	done
+	return 1
+}
 log=$build/log
 mkdir -p "$log"
 results=$(mktemp)
@@ -97,6 +107,8 @@ criterion() {
 			result pass "$name $test"
 		fi
 	done
+	# What the tests themselves said, which Criterion leaves out of its report.
+	((!bad)) || grep -vE '^(TAP version|1\.\.|ok - |not ok - |# |  )' "$out" | sed 's/^/    | /' | tail -n 40
 	for test in "${!listed[@]}"; do
 		result FAIL "$name $test" "" "did not run"
 		bad=1
@@ -136,12 +148,12 @@ scenario() {
 
 for group in unit prog; do
 	for bin in "$build/tests/$group"/test_*; do
-		[[ -x $bin && ! -d $bin && $group/${bin##*/} == *"$pattern"* ]] || continue
+		[[ -x $bin && ! -d $bin ]] && wanted "$group/${bin##*/}" || continue
 		criterion "$bin" "$group"
 	done
 done
 
-if [[ docs == *"$pattern"* ]]; then
+if wanted docs; then
 	if scripts/check-docs.sh "$build/ctbypass" >"$log/docs.log" 2>&1; then
 		result pass docs
 	else
@@ -151,7 +163,7 @@ fi
 
 beside=() alone=()
 for f in tests/e2e/[0-9][0-9]_*.sh; do
-	[[ e2e/${f##*/} == *"$pattern"* ]] || continue
+	wanted "e2e/${f##*/}" || continue
 	if grep -q '^# run: long$' "$f" && ! ((long)); then
 		continue
 	elif grep -q '^# run: alone$' "$f"; then
@@ -174,7 +186,7 @@ for f in "${alone[@]}"; do
 	scenario "$f"
 done
 
-if ((long)) && [[ -z $pattern ]]; then
+if ((long && !${#patterns[@]})); then
 	for bin in "$build"/fuzz/fuzz_*; do
 		[[ -x $bin ]] || continue
 		started=$SECONDS

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/kernels/check.sh BUILDDIR [PATTERN]
+# scripts/kernels/check.sh BUILDDIR [PATTERN...]
 #
-# The tests of BUILDDIR (only those whose group/name has PATTERN in it) under each kernel in
+# The tests of BUILDDIR (only those whose group/name has one of the PATTERNs in it) under each kernel in
 # $KERNELS (see kernel.sh), each in a virtual machine. Ends with a table of kernels by groups of
 # tests, what failed and what was skipped for which reason, what the verifier had to look at, and
 #
@@ -13,27 +13,32 @@
 # its end. Everything is kept in BUILDDIR/kernels/log/KERNEL.
 #
 #   KERNELS   default: 6.1 6.12
+#   FEW       1: only the program tests and the scenarios with a line `# kernels: few`
 #   PARALLEL  1 (default): all kernels at once; 0: one after the other
 #   CTB_SLOW  how much longer than on real hardware things may take (default 8)
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-build=${1:?usage: check.sh BUILDDIR [PATTERN]}
-pattern=${2:-}
+build=$(realpath "${1:?usage: check.sh BUILDDIR [PATTERN...]}")
+shift
 read -ra kernels <<<"${KERNELS:-6.1 6.12}"
 
-if [[ -n $pattern ]]; then
-	patterns=("$pattern")
-else
+patterns=("$@")
+if ((!${#patterns[@]})); then
+	cd "$here/../.." || exit
 	# Of the unit tests those that ask the kernel, which they do in a namespace of their own.
-	mapfile -t patterns < <(cd "$here/../.." &&
-		grep -lE 'unshare\(|nft_netns\.h' tests/unit/test_*.c | sed 's,^tests/,,; s,\.c$,,')
-	patterns+=(prog/ e2e/)
+	mapfile -t patterns < <(grep -lE 'unshare\(|nft_netns\.h' tests/unit/test_*.c |
+		sed 's,^tests/,,; s,\.c$,,')
+	patterns+=(prog/)
+	if [[ ${FEW:-0} == 1 ]]; then
+		mapfile -t -O ${#patterns[@]} patterns < <(grep -lx '# kernels: few' tests/e2e/*.sh |
+			sed 's,^tests/,,')
+	else
+		patterns+=(e2e/)
+	fi
 fi
-printf -v command 'export CTB_SLOW=%q\nstatus=0\n' "${CTB_SLOW:-8}"
-for p in "${patterns[@]}"; do
-	printf -v command '%stests/run.sh build %q || status=1\n' "$command" "$p"
-done
-command+='exit $status'
+printf -v command 'export CTB_SLOW=%q\ntests/run.sh build' "${CTB_SLOW:-8}"
+printf -v words ' %q' "${patterns[@]}"
+command+=$words
 
 # Lines of tests/run.sh as they come, with the kernel's name in front, but no details and no totals.
 progress() { sed -un "s/^\(pass\|FAIL\|skip\) /$1: &/p"; }

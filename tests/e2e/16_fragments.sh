@@ -3,6 +3,7 @@
 # Fragmented UDP over MTU 1500, bypassed: cut by the kernel and by hand, in and out of order, IPv4
 # and IPv6, forwarded and to this host. The first fragment is judged, the others are counted as
 # such, everything arrives, nothing is tracked.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

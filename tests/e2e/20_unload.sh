@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # `unload` leaves nothing: programs, links, maps, pins, table, clsact qdiscs that were ours. What is
 # somebody else's stays.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

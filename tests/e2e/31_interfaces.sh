@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Interfaces that appear, disappear, come back and are renamed while the daemon runs; named ones,
 # globs and the default; a cable in a bridge is judged once.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -4,6 +4,7 @@
 # VLAN devices on both sides of a router: the tag taken off, put on, exchanged, in XDP where the
 # tag is in the frame and in tc elsewhere; always with the bytes that the kernel would send. Tags
 # that no device stands for, priority tags and second tags are the kernel's.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

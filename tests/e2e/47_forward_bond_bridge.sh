@@ -4,6 +4,7 @@
 # Devices made of other devices on both sides of a router: bond, bridge, VLAN devices on them,
 # macvlan, VRF; and devices that are enslaved and released while XDP is on them. The same frames
 # leave by the same cables as the kernel would send them.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -4,6 +4,7 @@
 # file system, /sys, BTF, /proc, root. Each thing is really taken away. Kernels without some module:
 # 51_features_modules.sh.
 # timeout: 120
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -4,6 +4,7 @@
 # of modules is the whole machine's, so this runs only in one of its own: make check-kernels.
 # run: alone
 # timeout: 120
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

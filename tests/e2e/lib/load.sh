@@ -4,10 +4,17 @@
 # that sees whether a counter goes back.
 
 load_servers() {
-	local h
-	# A tail loss probe is a retransmission without a loss.
+	local h fam route
+	# A tail loss probe is a retransmission without a loss, and so is what a machine resends that
+	# stood still for 200 ms.
 	for h in client router server; do
 		on $h sysctl -qw net.ipv4.tcp_early_retrans=0
+		for fam in -4 -6; do
+			while read -r route; do
+				# shellcheck disable=SC2086 # words
+				on $h ip $fam route change $route rto_min 10s
+			done < <(on $h ip $fam route show | grep -v '^fe80:')
+		done
 	done
 	serve s_udp server udp_echo 8080
 	serve s_tcp server tcp_server 80
