@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# scripts/install-deps.sh [--vm] [--list | --list-lab]
+# scripts/install-deps.sh [--vm] [--bench] [--list | --list-lab]
 #
 # Install what building, demo, check and bench need: Debian packages, from whatever mirror the
-# machine is set up with; with --vm also what check-kernels needs. Quick and silent when all is
-# there. `--list` prints the names, `--list-lab` those that are needed where the tests run, also
-# when they were built elsewhere.
+# machine is set up with; with --vm also what check-kernels needs, with --bench what the benchmark's
+# plots do. Quick and silent when all is there. `--list` prints the names, `--list-lab` those that
+# are needed where the tests run, also when they were built elsewhere.
 set -euo pipefail
 
 build=(
@@ -22,6 +22,11 @@ build=(
 lab=( # hosts, traffic, captures
 	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
 	procps util-linux mount jq mandoc python3 python3-scapy
+	# what the benchmark measures beside the others
+	ipset
+)
+bench=( # its plots
+	gnuplot-nox
 )
 vm=( # other kernels in virtual machines
 	qemu-system-x86 busybox-static kmod cpio e2fsprogs xz-utils
@@ -31,6 +36,7 @@ packages=("${build[@]}" "${lab[@]}")
 for arg; do
 	case $arg in
 	--vm) packages+=("${vm[@]}") ;;
+	--bench) packages+=("${bench[@]}") ;;
 	--list)
 		printf '%s\n' "${packages[@]}"
 		exit 0
@@ -40,7 +46,7 @@ for arg; do
 		exit 0
 		;;
 	*)
-		echo "usage: install-deps.sh [--vm] [--list | --list-lab]" >&2
+		echo "usage: install-deps.sh [--vm] [--bench] [--list | --list-lab]" >&2
 		exit 2
 		;;
 	esac

@@ -89,10 +89,11 @@ static int generate(struct work *w)
 
 /* --- a sender on the router itself --- */
 
-/* The destinations are those of the generator, with more hosts in each network. */
+/* The destinations' networks are those of the generator; flows differ by the host in it. */
 static void address(struct bed *b, __u64 flow, struct sockaddr_storage *to)
 {
-	__u32 net = (__u32)flow * 0x9e3779b1U >> 18, host = (__u32)(flow / TRAFFIC_NETS);
+	__u32 net = (__u32)flow * 0x9e3779b1U % TRAFFIC_NETS;
+	__u32 host = (__u32)(flow / TRAFFIC_NETS);
 
 	memset(to, 0, sizeof(*to));
 	if (b->scene.v6) {

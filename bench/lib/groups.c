@@ -6,6 +6,8 @@
 #include "groups.h"
 #include "traffic.h"
 
+#define NFT_MILLION (1536UL << 20) /* bytes: nft itself 763 MB, and the kernel's part */
+
 struct options opt = { .rounds = 21, .packets = 100000 };
 
 static const struct scene base = {
@@ -42,6 +44,9 @@ static int add(struct group *g, const char *contender, struct scene s, int refer
 	r = &g->rows[g->n_rows];
 	*r = (struct row){ .scene = s, .reference = reference >= 0 ? reference : g->n_rows };
 	r->skipped = contender_why_not(s.contender);
+	if (!r->skipped && s.match == MATCH_PREFIX && s.prefixes > 100000 &&
+	    !strcmp(contender, "nft-set") && memory_available() < NFT_MILLION)
+		r->skipped = "less than 1.5 GB of memory, which nft takes to load it";
 	if (s.cores > 1 && !cpu_has_second())
 		r->skipped = "one CPU only";
 	return g->n_rows++;
@@ -182,6 +187,123 @@ static void fill_forward(struct group *g)
 	add(g, "tracked", s, none_up);
 }
 
+static void fill_prefixes(struct group *g)
+{
+	static const char *const names[] = { "ipset", "nft-set", "ctbypass", "forward-tc" };
+	static const unsigned int prefixes[] = { 1, 1000, 100000, 1000000 };
+	struct scene s = base, one;
+	int none;
+
+	s.match = MATCH_PREFIX;
+	one = s;
+	none = add(g, "none", s, -1);
+	add(g, "tracked", s, none);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(prefixes); k++) {
+			s.prefixes = prefixes[k];
+			if (!opt.quick || s.prefixes == 1 || s.prefixes == 100000)
+				add(g, names[i], s, none);
+		}
+	}
+	s.prefixes = 100000;
+	limit(g, "ctbypass cheaper than nft, 100,000 prefixes", find(g, "nft-set", &s),
+	      find(g, "ctbypass", &s), AT_LEAST, 1.5);
+	s.prefixes = 1000000;
+	limit(g, "ctbypass, 1,000,000 prefixes against one", find(g, "ctbypass", &s),
+	      find(g, "ctbypass", &one), AT_MOST, 1.05);
+}
+
+/* Packets that fit no rule are tracked. */
+static void fill_miss(struct group *g)
+{
+	static const char *const ports[] = { "iptables", "iptables-nft", "ipset",     "nft",
+					     "nft-set",	 "ctbypass",	 "forward-tc" };
+	static const char *const many[] = { "iptables", "nft", "nft-set", "ctbypass" };
+	static const char *const sets[] = { "ipset", "nft-set", "ctbypass" };
+	struct scene s = base;
+	int tracked;
+
+	s.hit = false;
+	s.flows = 1;
+	tracked = add(g, "tracked", s, -1);
+	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
+		add(g, ports[i], s, tracked);
+	limit(g, "miss tax, 1 flow, ns", find(g, "ctbypass", &s), tracked, NS_AT_MOST, 25);
+	s.rules = 1000;
+	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
+		add(g, many[i], s, tracked);
+	s.rules = 1;
+	s.match = MATCH_PREFIX;
+	s.prefixes = 100000;
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		add(g, sets[i], s, tracked);
+	/* Few beds, or the table that they share would be what is measured. */
+	s = base;
+	s.hit = false;
+	tracked = add(g, "tracked", s, -1);
+	add(g, "nft", s, tracked);
+	limit(g, "miss tax, 64 k flows, ns", add(g, "ctbypass", s, tracked), tracked, NS_AT_MOST,
+	      25);
+}
+
+/* The same contenders with every value of something. */
+static void fill_twice(struct group *g, struct scene one, struct scene two,
+		       const char *const *names, size_t n)
+{
+	for (int k = 0; k < 2; k++) {
+		struct scene s = k ? two : one;
+		int none = add(g, "none", s, -1);
+
+		for (size_t i = 0; i < n; i++)
+			add(g, names[i], s, none);
+	}
+}
+
+static void fill_local(struct group *g)
+{
+	static const char *const names[] = { "tracked", "iptables", "iptables-nft",
+					     "nft",	"nft-set",  "ctbypass" };
+	struct scene local = base, output = base;
+
+	local.path = PATH_LOCAL;
+	output.path = PATH_OUTPUT;
+	fill_twice(g, local, output, names, ARRAY_SIZE(names));
+}
+
+static const char *const some[] = { "tracked", "iptables", "nft", "ctbypass", "forward-tc" };
+
+static void fill_family(struct group *g)
+{
+	static const char *const xdp[] = { "forward-xdp" };
+	struct scene v4 = base, v6 = base;
+
+	v6.v6 = true;
+	fill_twice(g, v4, v6, some, ARRAY_SIZE(some));
+	v4.feed = FEED_WIRE;
+	v6.feed = FEED_WIRE;
+	fill_twice(g, v4, v6, xdp, ARRAY_SIZE(xdp));
+}
+
+static void fill_size(struct group *g)
+{
+	static const char *const xdp[] = { "forward-xdp" };
+	struct scene small = base, large = base;
+
+	large.size = 1400;
+	fill_twice(g, small, large, some, ARRAY_SIZE(some));
+	small.feed = FEED_WIRE;
+	large.feed = FEED_WIRE;
+	fill_twice(g, small, large, xdp, ARRAY_SIZE(xdp));
+}
+
+static void fill_cores(struct group *g)
+{
+	struct scene two = base;
+
+	two.cores = 2;
+	fill_twice(g, base, two, some, ARRAY_SIZE(some));
+}
+
 /* What XDP costs a packet that it passes: on one bed, by programs put there for the run. */
 static void fill_passed(struct group *g)
 {
@@ -206,6 +328,15 @@ struct group groups[] = {
 	{ .name = "base", .what = "every contender at the base point", .fill = fill_base },
 	{ .name = "flows", .what = "1, 64 k, 1 M flows, every packet new", .fill = fill_flows },
 	{ .name = "rules", .what = "1 to 1,000 rules, the last one fits", .fill = fill_rules },
+	{ .name = "prefixes", .what = "1 to 1,000,000 prefixes", .fill = fill_prefixes },
+	{ .name = "miss",
+	  .what = "packets that fit no rule, and are tracked",
+	  .fill = fill_miss,
+	  .more_rounds = 1 },
+	{ .name = "local", .what = "to a UDP socket here, and from one", .fill = fill_local },
+	{ .name = "family", .what = "IPv4 and IPv6", .fill = fill_family },
+	{ .name = "size", .what = "64 and 1400 bytes", .fill = fill_size },
+	{ .name = "cores", .what = "one and two cores, per packet and core", .fill = fill_cores },
 	{ .name = "forward",
 	  .what = "forwarding in XDP and tc, device to device",
 	  .fill = fill_forward },

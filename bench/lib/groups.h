@@ -16,6 +16,8 @@ struct row {
 	const char *skipped; /* why; NULL: it is not */
 	struct bed *bed;
 	__u64 packets; /* of a round, on each core */
+	__u64 entries; /* that conntrack must have of it now */
+	bool alone;    /* its table is filled for each round and emptied behind it */
 	int rounds;
 	double ns[ROUNDS_MAX];
 	double overlap; /* on two cores: the worst of its rounds */

@@ -70,10 +70,15 @@ static void check_outcome(const struct group *g, const struct row *r)
 
 /* --- rows --- */
 
-/* Flows that are known when it is measured; of new ones, as many as there are packets. */
-static __u64 known_flows(const struct row *r)
+/* Entries that a round of new flows makes. */
+static __u64 new_entries(const struct row *r)
 {
-	return r->scene.flows == FLOWS_NEW ? (r->packets + PRIME) * r->scene.cores : r->scene.flows;
+	return (r->packets + PRIME) * r->scene.cores;
+}
+
+static bool makes_new_entries(const struct row *r)
+{
+	return r->scene.flows == FLOWS_NEW && scene_entries(&r->scene) == ENTRIES_ALL;
 }
 
 static void traffic(struct row *r, __u64 stride)
@@ -89,23 +94,42 @@ static void send_checked(const struct group *g, struct row *r, __u64 packets)
 	check_lost(g, r, lost, packets * r->scene.cores);
 }
 
-/*
- * The first packet alone, so that it is no burst of one new tuple; then, for tables, every flow,
- * and again where only the second packet of a flow opens the way.
- */
+static bool has_table(const struct row *r)
+{
+	return scene_entries(&r->scene) == ENTRIES_ALL && r->scene.flows != FLOWS_NEW;
+}
+
+/* Every flow once, and again where only the second packet of a flow opens the way. */
+static void fill_table(const struct group *g, struct row *r)
+{
+	__u64 each = r->scene.flows / r->scene.cores + 1000;
+
+	send_checked(g, r, each);
+	if (r->scene.contender->way == WAY_REDIRECT)
+		send_checked(g, r, each);
+	r->entries = r->scene.flows;
+}
+
+static void empty_table(struct row *r)
+{
+	bed_conntrack_flush(r->bed);
+	r->entries = 0;
+}
+
+/* The first packet alone, so that it is no burst of one new tuple. */
 static void warm_up(const struct group *g, struct row *r)
 {
-	bool table = scene_entries(&r->scene) == ENTRIES_ALL && r->scene.flows != FLOWS_NEW;
-	__u64 each = table ? r->scene.flows / r->scene.cores : 1;
-
+	r->entries = 0;
 	traffic(r, 1);
 	bed_rewind(r->bed);
 	bed_verify(r->bed, true);
 	send_checked(g, r, 1);
-	send_checked(g, r, each + 1000);
-	if (table && r->scene.contender->way == WAY_REDIRECT)
-		send_checked(g, r, each + 1000);
+	send_checked(g, r, 1000);
+	if (has_table(r))
+		fill_table(g, r);
 	bed_verify(r->bed, false);
+	if (r->alone)
+		empty_table(r);
 }
 
 static int extra_program(const struct row *r)
@@ -119,22 +143,41 @@ static int extra_program(const struct row *r)
 	die("no bed whose XDP program could be taken");
 }
 
+static __u64 new_room(void)
+{
+	unsigned long room = conntrack_room();
+
+	return room > FLOWS_1M ? FLOWS_1M : room;
+}
+
 static double measure(const struct group *g, struct row *r)
 {
-	bool fresh = r->scene.flows == FLOWS_NEW && scene_entries(&r->scene) == ENTRIES_ALL;
 	__u64 lost;
 	double ns;
 
 	if (r->scene.extra)
 		bed_xdp_put(r->bed, extra_program(r));
 	traffic(r, next_random() | 1);
-	if (fresh)
-		bed_conntrack_flush(r->bed);
+	/*
+	 * New flows fill the table up to a million entries, if there may be so many, since where
+	 * all flows are new a table is full of those that have not timed out.
+	 */
+	if (makes_new_entries(r) && (!r->rounds || r->entries + new_entries(r) > new_room())) {
+		empty_table(r);
+	}
+	if (r->alone)
+		fill_table(g, r);
 	send_checked(g, r, PRIME);
 	ns = bed_run(r->bed, r->packets, &lost);
 	check_lost(g, r, lost, r->packets * r->scene.cores);
-	if (fresh)
-		expect_entries(g, r, (unsigned long)known_flows(r));
+	if (makes_new_entries(r)) {
+		r->entries += new_entries(r);
+		expect_entries(g, r, (unsigned long)r->entries);
+	}
+	if (r->alone) {
+		expect_entries(g, r, (unsigned long)r->entries);
+		empty_table(r);
+	}
 	if (r->bed->overlap < r->overlap)
 		r->overlap = r->bed->overlap;
 	bed_xdp_take(r->bed);
@@ -161,15 +204,14 @@ struct before {
 static bool way_known(const struct row *r)
 {
 	return r->scene.path == PATH_FORWARD &&
-	       !(r->scene.flows == FLOWS_NEW && scene_entries(&r->scene) == ENTRIES_ALL);
+	       !(makes_new_entries(r) && r->scene.contender->way != WAY_STACK);
 }
 
 static void close_row(const struct group *g, struct row *r, const struct before *was)
 {
 	enum way way = r->scene.hit ? r->scene.contender->way : WAY_STACK;
-	bool table = scene_entries(&r->scene) == ENTRIES_ALL;
 
-	expect_entries(g, r, table ? (unsigned long)known_flows(r) : 0);
+	expect_entries(g, r, (unsigned long)r->entries);
 	if (way_known(r))
 		expect(g, r, "forwarded by the kernel", bed_forwarded(r->bed) - was->forwarded,
 		       way == WAY_STACK ? r->bed->sent - was->sent : 0);
@@ -204,10 +246,26 @@ static void run_rounds(struct group *g, int *order, int n)
 	}
 }
 
+/*
+ * Where several have 64 k flows in the table they take turns there: who came first would stand
+ * last in the chains of the hash. Of a million flows that would take too long.
+ */
+static void take_turns(struct group *g, __u64 flows)
+{
+	int tables = 0;
+
+	for (int i = 0; i < g->n_rows; i++)
+		tables += in_phase(&g->rows[i], flows) && has_table(&g->rows[i]);
+	for (int i = 0; i < g->n_rows; i++)
+		g->rows[i].alone = flows == FLOWS_64K && tables > 1 && has_table(&g->rows[i]);
+}
+
 static void run_phase(struct group *g, __u64 flows)
 {
 	struct before was[ROWS_MAX];
 	int order[ROWS_MAX], n = 0;
+
+	take_turns(g, flows);
 
 	for (int i = 0; i < g->n_rows; i++) {
 		if (!in_phase(&g->rows[i], flows))
@@ -251,11 +309,16 @@ static struct bed *bed_for(const struct scene *s)
 
 static const char *no_room(const struct row *r)
 {
-	unsigned long need = (unsigned long)known_flows(r) + 1000;
-	const char *why = NULL;
+	unsigned long need = (unsigned long)(makes_new_entries(r) ? new_entries(r)
+								  : r->scene.flows);
+	const char *why = NULL, *less;
 
-	if (scene_entries(&r->scene) == ENTRIES_ALL)
-		conntrack_make_room(need, opt.leave_sysctls, &why);
+	if (scene_entries(&r->scene) == ENTRIES_NONE)
+		return NULL;
+	/* Not for quick runs, where a million is not reached anyway. */
+	if (makes_new_entries(r) && !opt.quick && !opt.once)
+		conntrack_make_room(FLOWS_1M, opt.leave_sysctls, &less);
+	conntrack_make_room(need + 1000, opt.leave_sysctls, &why);
 	return why;
 }
 

@@ -289,15 +289,25 @@ void sysctls_guard(const char *dir)
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-bool conntrack_make_room(unsigned long entries, bool leave, const char **why)
+unsigned long conntrack_room(void)
 {
 	char text[32] = "";
 
-	if (max_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0) {
+	if (max_fd < 0 || pread(max_fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	return strtoul(text, NULL, 10);
+}
+
+bool conntrack_make_room(unsigned long entries, bool leave, const char **why)
+{
+	unsigned long room = conntrack_room();
+	char text[32];
+
+	if (!room) {
 		*why = "nf_conntrack_max cannot be read from here";
 		return false;
 	}
-	if (strtoul(text, NULL, 10) >= entries)
+	if (room >= entries)
 		return true;
 	if (leave) {
 		*why = "nf_conntrack_max is too small, and to be left alone";
@@ -447,6 +457,19 @@ static void cpu_model(char *out, size_t size)
 		snprintf(out, size, "%s", colon + 2);
 		return;
 	}
+}
+
+unsigned long memory_available(void)
+{
+	_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	char line[128];
+	unsigned long kib;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
+			return kib << 10;
+	}
+	die("/proc/meminfo: no MemAvailable");
 }
 
 static void add_file(json_t *o, const char *name, const char *path)

@@ -56,6 +56,8 @@ void only_one(void);
  * however the child ends, and to remove dir. Returns in the child only.
  */
 void sysctls_guard(const char *dir);
+/* How many entries there may be; 0: unknown. */
+unsigned long conntrack_room(void);
 /*
  * Room for so many entries; the hash table stays as large as it is. leave: if it takes no change.
  * False with *why set when it cannot be had.
@@ -82,6 +84,9 @@ double clock_wall(void);
 void clock_judge(double share);
 bool clock_plain(void);
 const char *clock_name(void);
+
+/* Bytes that programs can have without swapping. */
+unsigned long memory_available(void);
 
 /* Facts about machine and kernel, for people and as JSON. */
 json_t *machine_facts(int cpu);
