@@ -156,8 +156,8 @@ static void parse_options(int argc, char **argv)
 	}
 	if (optind < argc)
 		wrong_usage("no such argument", argv[optind]);
-	if (opt.quick && !rounds)
-		opt.rounds = 7;
+	if (!rounds && (opt.once || opt.quick))
+		opt.rounds = opt.once ? 1 : 7;
 	if (opt.quick && !packets)
 		opt.packets = 30000;
 	check_names(opt.groups, group_known, "no such group (-l lists them)");

@@ -245,8 +245,8 @@ static void frame(struct bed *b, unsigned int size)
 	if (b->scene.v6)
 		c->udp_sum += sum16(c->headers + 22, 32);
 	c->action = b->scene.feed == FEED_WIRE ? XDP_TX : XDP_PASS;
-	memcpy(c->sink_mac, mac_s0, 4);
-	c->sink_ttl = b->scene.path == PATH_OUTPUT ? 64 : 63;
+	memcpy(c->sink_mac, b->scene.contender->no_path ? mac_r0 : mac_s0, 4);
+	c->sink_ttl = b->scene.path == PATH_OUTPUT || b->scene.contender->no_path ? 64 : 63;
 	b->size = size;
 }
 
@@ -310,13 +310,18 @@ void stateful_ruleset(void)
 
 static void sink(struct bed *b)
 {
+	bool no_path = b->scene.contender->no_path;
+
 	if (b->scene.feed == FEED_WIRE) {
-		netns_enter(b->server);
-		keep(b, attach_xdp(b->s0, bpf_program__fd(b->traffic->progs.sink_xdp)));
+		netns_enter(no_path ? b->router : b->server);
+		keep(b, attach_xdp(no_path ? b->r0 : b->s0,
+				   bpf_program__fd(b->traffic->progs.sink_xdp)));
 		return;
 	}
 	netns_enter(b->router);
-	if (b->scene.path != PATH_LOCAL)
+	if (no_path)
+		keep(b, attach_tc(b->r0, b->traffic->progs.sink_tc, false));
+	else if (b->scene.path != PATH_LOCAL)
 		keep(b, attach_tc(b->r1, b->traffic->progs.sink_tc, true));
 	if (b->scene.path != PATH_FORWARD)
 		drive_open(b);

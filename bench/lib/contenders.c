@@ -73,6 +73,10 @@ _Static_assert(BENCH_PORT == 9000, "as the flowtable's rule says");
 const struct contender contenders[] = {
 	{ .name = "none",
 	  .what = "the kernel's forwarding without conntrack or any rule: the floor" },
+	{ .name = "source",
+	  .what = "generator and sink alone: packets end where they come in",
+	  .no_path = true,
+	  .way = WAY_REDIRECT },
 	{ .name = "tracked",
 	  .what = "conntrack and a stateful ruleset, as all below have, and nothing else",
 	  .stateful = true,

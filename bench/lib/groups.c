@@ -78,9 +78,9 @@ static int find(const struct group *g, const char *contender, const struct scene
 
 static void fill_base(struct group *g)
 {
-	static const char *const names[] = { "tracked", "iptables", "iptables-nft", "ipset",
-					     "nft",	"nft-set",  "ctbypass",	    "forward-tc",
-					     "bare-tc", "flowtable" };
+	static const char *const names[] = { "tracked", "iptables",  "iptables-nft", "ipset",
+					     "nft",	"nft-set",   "ctbypass",     "forward-tc",
+					     "bare-tc", "flowtable", "source" };
 	int none = add(g, "none", base, -1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -160,6 +160,7 @@ static void fill_forward(struct group *g)
 	s.match = MATCH_PORT;
 	s.rules = 1;
 	none = add(g, "none", s, bare);
+	add(g, "source", s, bare);
 	add(g, "ctbypass", s, bare);
 	limit(g, "XDP forward against bare XDP, 1 flow", xdp_1, one, AT_MOST, 1.15);
 	limit(g, "XDP forward against bare XDP, 64 k flows", xdp, bare, AT_MOST, 1.15);

@@ -230,7 +230,7 @@ static void shuffle(int *order, int n)
 
 static void run_rounds(struct group *g, int *order, int n)
 {
-	int rounds = opt.once ? 1 : opt.rounds * (1 + g->more_rounds);
+	int rounds = opt.rounds * (opt.once ? 1 : 1 + g->more_rounds);
 
 	if (rounds > ROUNDS_MAX)
 		rounds = ROUNDS_MAX;

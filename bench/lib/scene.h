@@ -77,6 +77,7 @@ struct contender {
 	bool stateful; /* the ruleset that every bypass is made for is loaded as well */
 	bool linear;   /* a packet walks the rules: fewer packets where there are many */
 	bool no_v6;
+	bool no_path; /* packets end where they come in */
 	enum way way;
 	enum entries entries;
 	unsigned int outcome; /* of ctbypass's rules, enum ctb_outcome; for those with a daemon */
