@@ -60,6 +60,8 @@ lab_on_exit() {
 	if [[ $status != 0 && $status != 77 ]]; then
 		lab_state
 	fi
+	# Not left to the kernel, which would leave its cgroups.
+	[[ ! -d $LAB/confined || -z ${LAB_CHILD:-} ]] || daemon_kill 2>/dev/null
 	exit "$status"
 }
 
@@ -169,29 +171,45 @@ LAB_CONF=$LAB/ctbypass.conf
 LAB_PIN=$LAB_BPF/ctbypass
 LAB_SOCK=$LAB/ctbypass.sock
 
-# daemon_start HOST [OPTION...]: with $LAB_CONF; returns when it serves.
+# daemon_start HOST [OPTION...]: with $LAB_CONF; returns when it serves. With CTB_CONFINE=1 it runs
+# under the restrictions of packaging/ctbypass.service, or of the unit that CTB_CONFINE names, and
+# systemd is what sees to them; LAB_DAEMON is the daemon's PID all the same.
 daemon_start() {
-	local ns=$1
+	local ns=$1 unit=${CTB_CONFINE:-}
 	shift
 	LAB_DAEMON_NS=$ns
-	nsenter --net=/run/netns/"$ns" "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK "$@" >>$LAB/daemon.log 2>&1 &
+	set -- "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK "$@"
+	if [[ -z $unit ]]; then
+		nsenter --net=/run/netns/"$ns" "$@" >>$LAB/daemon.log 2>&1 &
+	else
+		[[ $unit != 1 ]] || unit=$LAB_ROOT/packaging/ctbypass.service
+		"$LAB_ROOT"/scripts/confine.sh "$unit" /run/netns/"$ns" $LAB/confined $LAB/daemon.log \
+			"$@" >>$LAB/systemd.log 2>&1 &
+	fi
 	LAB_DAEMON=$!
+	LAB_CHILD=$LAB_DAEMON
 	poll 20 daemon_ready || die "the daemon does not answer"
+	[[ -z $unit ]] || { poll 5 test -s $LAB/confined/pid && LAB_DAEMON=$(<$LAB/confined/pid); }
 }
 
 daemon_ready() {
-	kill -0 "$LAB_DAEMON" 2>/dev/null || die "the daemon ended: $(tail -n 3 $LAB/daemon.log)"
+	if ! kill -0 "$LAB_CHILD" 2>/dev/null; then
+		local status=0
+		wait "$LAB_CHILD" || status=$?
+		((status != 77)) || skip "$(tail -n 1 $LAB/systemd.log)"
+		die "the daemon ended: $(tail -n 3 $LAB/daemon.log)"
+	fi
 	[[ -S $LAB_SOCK ]] && "$CTBYPASS" status -S $LAB_SOCK >/dev/null 2>&1
 }
 
 # daemon_stop: as systemd would. daemon_kill: as the OOM killer would.
 daemon_stop() {
 	kill -TERM "$LAB_DAEMON"
-	wait "$LAB_DAEMON" || die "the daemon stopped with status $?"
+	wait "$LAB_CHILD" || die "the daemon stopped with status $?"
 }
 daemon_kill() {
 	kill -KILL "$LAB_DAEMON"
-	wait "$LAB_DAEMON" 2>/dev/null || true
+	wait "$LAB_CHILD" 2>/dev/null || true
 }
 
 # daemon_conf HOST [OPTION...] <<<CONFIG: write the configuration and start.

@@ -632,7 +632,7 @@ int ruleset_parse_file(const char *path, struct ruleset **out, struct diag *d)
 
 	err = read_file(path, FILE_MAX, &text, &len);
 	if (err) {
-		diag_error(d, pos, NULL, NULL, "cannot read: %s", strerror(-err));
+		diag_error(d, pos, NULL, NULL, "cannot read: %s", read_strerror(err));
 		return err;
 	}
 	dir = strdup(path);

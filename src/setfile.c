@@ -140,6 +140,6 @@ int set_load_file(struct named_set *s, const char *path, struct diag *d)
 		diag_error(d, pos, NULL, NULL, "more than %u elements", ELEMENTS_MAX);
 	else if (err)
 		diag_error(d, pos, NULL, NULL, "cannot read set \"%s\": %s", s->name,
-			   strerror(-err));
+			   read_strerror(err));
 	return err ? err : r.errors ? -EINVAL : 0;
 }

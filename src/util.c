@@ -167,3 +167,11 @@ int error_set(char **error, int err, const char *fmt, ...)
 	va_end(ap);
 	return err;
 }
+
+const char *read_strerror(int err)
+{
+	if (err == -EACCES && !geteuid())
+		return "Permission denied; the daemon overrides no permissions, so root or all "
+		       "must be given the right to read it";
+	return strerror(-err);
+}

@@ -81,4 +81,7 @@ int parse_u32(const char *text, unsigned int min, unsigned int max, unsigned int
 /* Whole file into a NUL-terminated buffer of at most max bytes. 0 or -errno (-EFBIG). */
 int read_file(const char *path, size_t max, char **out, size_t *len);
 
+/* strerror() for a file that cannot be read; root is told why not even root may. */
+const char *read_strerror(int err);
+
 #endif

@@ -71,7 +71,8 @@ has "a covered rule" "$(<out)" "covered.conf:2:"
 socat -u UNIX-RECVFROM:$LAB/notify,fork OPEN:$LAB/notified,creat,append &
 poll 5 test -S $LAB/notify
 NOTIFY_SOCKET=$LAB/notify daemon_start server
-poll 5 grep -q READY=1 notified || die "no READY=1"
+[[ -n ${CTB_CONFINE:-} ]] || # then systemd hears it
+	poll 5 grep -q READY=1 notified || die "no READY=1"
 
 # list is valid input and gives the same list again.
 ctb list >listed
