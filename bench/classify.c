@@ -46,6 +46,7 @@ struct contender {
 static struct tables tables[TABLES_MAX];
 static struct contender contenders[CONTENDERS_MAX];
 static int n_tables, n_contenders, rounds = ROUNDS_MAX;
+static const char *only = ""; /* tables whose names contain this */
 
 /* This thread's own time: what other programs do meanwhile is not the packet's cost. */
 static double now_ns(void)
@@ -282,6 +283,11 @@ static struct flow to_port(const struct flow *f, __u16 dport)
 	return g;
 }
 
+static bool wanted(const char *table)
+{
+	return strstr(table, only) != NULL;
+}
+
 static void add_ports(int n)
 {
 	struct strbuf b = {};
@@ -290,8 +296,10 @@ static void add_ports(int n)
 	char name[64];
 	int fd;
 
-	rules_ports(&b, n);
 	snprintf(name, sizeof(name), "%d port rules", n);
+	if (!wanted(name))
+		return;
+	rules_ports(&b, n);
 	fd = ether_fd(table_of(&b, name));
 	snprintf(name, sizeof(name), "%d port rules, IPv4, hit", n);
 	expect(add(name, n == 10 ? 10 : 0, fd, 0, &hit4), true);
@@ -313,8 +321,10 @@ static void add_mixed(int n)
 	int fd;
 
 	both.dst = 0x0a000005U | (__u32)both_rule << 8;
-	rules_mixed(&b, n);
 	snprintf(name, sizeof(name), "%d mixed rules", n);
+	if (!wanted(name))
+		return;
+	rules_mixed(&b, n);
 	fd = ether_fd(table_of(&b, name));
 	snprintf(name, sizeof(name), "%d mixed rules, IPv4, hit by port", n);
 	expect(add(name, 0, fd, 0, &port), true);
@@ -348,10 +358,12 @@ static void add_prefixes(int n, bool v6, int spread)
 
 	while ((int)near.n * 2 <= n)
 		near.n *= 2;
+	snprintf(name, sizeof(name), "%s %s prefixes", number(n), v);
+	if (!wanted(name))
+		return;
 	hit.dst = in_prefix(v6, (__u32)n / 2);
 	miss.dst = in_prefix(v6, (__u32)n);
 	rules_prefixes(&b, n, v6);
-	snprintf(name, sizeof(name), "%s %s prefixes", number(n), v);
 	fd = ether_fd(table_of(&b, name));
 	snprintf(name, sizeof(name), "%s %s prefixes, hit", number(n), v);
 	expect(add(name, n == 1000000 && !v6 ? 25 : 0, fd, 0, &hit), true);
@@ -461,8 +473,11 @@ int main(int argc, char **argv)
 	__u32 mark;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "qp")) != -1) {
+	while ((opt = getopt(argc, argv, "m:qp")) != -1) {
 		switch (opt) {
+		case 'm':
+			only = optarg;
+			break;
 		case 'q':
 			rounds = ROUNDS_QUICK;
 			break;
@@ -470,7 +485,8 @@ int main(int argc, char **argv)
 			programs_only = true;
 			break;
 		default:
-			fprintf(stderr, "usage: classify [-q] [-p]\n"
+			fprintf(stderr, "usage: classify [-m TEXT] [-q] [-p]\n"
+					"  -m  only rules and prefixes whose name contains this\n"
 					"  -q  quick: fewer rounds\n"
 					"  -p  only what the verifier says of the programs\n");
 			return 2;

@@ -10,9 +10,14 @@
 #include "maps.h"
 #include "parse.h"
 
+/*
+ * The including program defines ONLY_FORWARD: 1 if it asks for nothing but forward entries. Then no
+ * entry may also mean one of the others.
+ */
+
 #define FIELD_USED(f) (cfg.fields & (1U << CTB_F_##f))
 
-/* Number of the lowest set bit of x, x != 0. BPF has no instruction for it: De Bruijn. */
+/* Number of the lowest set bit of x, x != 0, by its place. */
 static const volatile __u8 lowest_bit_table[64] = {
 	0,  1,	2,  53, 3,  7,	54, 27, 4,  38, 41, 8,	34, 55, 48, 28, 62, 5,	39, 46, 44, 42,
 	22, 9,	24, 35, 59, 56, 49, 18, 29, 11, 63, 52, 6,  26, 37, 40, 33, 47, 61, 45, 43, 21,
@@ -21,13 +26,14 @@ static const volatile __u8 lowest_bit_table[64] = {
 
 static __always_inline __u32 lowest_bit(__u64 x)
 {
-	return lowest_bit_table[((x & -x) * 0x022fdd63cc95386dULL) >> 58];
+	return lowest_bit_table[CTB_BIT_PLACE(x & -x)];
 }
 
 /* 1 when start <= x, else 0, without a branch (both below 2^31). */
 #define STARTS_BEFORE(start, x) ((__u32)((__s32)((start) - (x)-1) >> 31))
 
-static __always_inline int class4(__u32 addr, __u32 *class_id)
+/* Returns the class, or -1. */
+static __always_inline int class4(__u32 addr)
 {
 	__u32 key = addr >> 16, low = addr & 0xffff, n, at;
 	struct ctb_addr4_top *top = bpf_map_lookup_elem(&addr4_top, &key);
@@ -37,10 +43,8 @@ static __always_inline int class4(__u32 addr, __u32 *class_id)
 		return -1;
 	at = top->first;
 	n = top->more;
-	if (!n) {
-		*class_id = at;
-		return 0;
-	}
+	if (!n)
+		return at;
 	key = top->at;
 	if (n == CTB_INDEXED4) {
 		struct ctb_addr4_index *ix = bpf_map_lookup_elem(&addr4_index, &key);
@@ -62,8 +66,7 @@ static __always_inline int class4(__u32 addr, __u32 *class_id)
 		at += half & STARTS_BEFORE(p->start[(at + half) & (CTB_PAGE4 - 1)], low);
 		n -= half;
 	}
-	*class_id = p->class_id[at & (CTB_PAGE4 - 1)];
-	return 0;
+	return p->class_id[at & (CTB_PAGE4 - 1)];
 }
 
 static __always_inline int starts_before6(const struct ctb_addr6_node *n, __u32 i, __u64 hi,
@@ -101,32 +104,27 @@ __noinline int class6(__u64 hi, __u64 lo)
 	return -1;
 }
 
-/* The class of an address; src: which of the two, a compile-time constant. 0, or -1. */
-static __always_inline int addr_class(const struct ctb_pkt *p, int src, __u32 *class_id)
+/* The class of an address, or -1; src: which of the two, a compile-time constant. */
+static __always_inline int addr_class(const struct ctb_pkt *p, int src)
 {
-	if (p->v6) {
-		int id = src ? class6(p->src_hi, p->src_lo) : class6(p->dst_hi, p->dst_lo);
-
-		*class_id = id;
-		return id < 0 ? -1 : 0;
-	}
-	return class4(src ? p->src_lo : p->dst_lo, class_id);
+	if (p->v6)
+		return src ? class6(p->src_hi, p->src_lo) : class6(p->dst_hi, p->dst_lo);
+	return class4(src ? p->src_lo : p->dst_lo);
 }
 
-static __always_inline int port_class(__u32 port, int any_port, __u32 *class_id)
+/* The class of a port, or -1. */
+static __always_inline int port_class(__u32 port, int any_port)
 {
 	struct ctb_ports *map;
 	__u32 zero = 0;
 
-	if (any_port) {
-		*class_id = cfg.any_port;
-		return 0;
-	}
+	if (any_port)
+		return cfg.any_port;
 	map = bpf_map_lookup_elem(&ports, &zero);
 	if (!map)
 		return -1;
-	*class_id = map->class_of[port & 0xffff];
-	return 0;
+	port &= 0xffff;
+	return CTB_PORT_CLASS(map, port);
 }
 
 static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
@@ -148,78 +146,141 @@ static __always_inline int and_row(void *map, __u32 key, __u64 wanted, __u64 *m)
 	return !(*m & wanted);
 }
 
+/* The same for a whole row of one word; field is a compile-time constant, map its rows' map. */
+static __always_inline int and_one(__u32 field, void *map, __u32 class_id, __u64 wanted, __u64 *m)
+{
+	if (!(cfg.small & 1U << field))
+		return and_row(map, class_id, wanted, m);
+	*m &= small.rows[field][class_id & (CTB_SMALL_ROWS - 1)];
+	return !(*m & wanted);
+}
+
 /* The class of every field that some rule looks at. */
 struct ctb_classes {
 	__u32 of[CTB_F_MAX];
 };
 
 /*
- * Does any entry that still fits (m) look at this field? With more than one word nobody knows yet,
- * and what counts is whether any does at all. A field's table that is not asked is not in the cache
- * either: ports alone are 128 KB.
+ * Does any entry that still fits (m) look at this field? A field's table that is not asked is not
+ * in the cache either.
  */
 static __always_inline int asks(__u32 field, __u64 m)
 {
-	if (!(cfg.fields & (1U << field)))
-		return 0;
-	return cfg.words != 1 || m & cfg.uses[field];
+	return cfg.fields & (1U << field) && m & cfg.uses[field];
 }
 
 /*
- * The first row of every field that some rule looks at, ANDed; of the fields' classes those that
- * were looked up are left in c. 0: nothing fits, or *failed is set: a table did not answer.
- * any_port, a compile-time constant: the ports are not known.
+ * Up to 64 entries: those that fit, or 0, with *failed set if that is because a table did not
+ * answer.
  */
-static __always_inline __u64 and_first(const struct ctb_pkt *p, __u32 ifindex, int any_port,
-				       __u64 wanted, __u32 stride, struct ctb_classes *c,
-				       int *failed)
+static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int any_port,
+				     __u64 wanted, int *failed)
 {
 	__u64 m = ~0ULL;
+	int id;
 
 	*failed = 0;
 	if (asks(CTB_F_DST, m)) {
-		if (addr_class(p, 0, &c->of[CTB_F_DST])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_dst, c->of[CTB_F_DST] * stride, wanted, &m))
+		id = addr_class(p, 0);
+		if (id < 0)
+			goto fail;
+		if (and_one(CTB_F_DST, &bits_dst, id, wanted, &m))
 			return 0;
 	}
 	if (asks(CTB_F_SRC, m)) {
-		if (addr_class(p, 1, &c->of[CTB_F_SRC])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_src, c->of[CTB_F_SRC] * stride, wanted, &m))
+		id = addr_class(p, 1);
+		if (id < 0)
+			goto fail;
+		if (and_one(CTB_F_SRC, &bits_src, id, wanted, &m))
 			return 0;
 	}
 	if (asks(CTB_F_PROTO, m)) {
-		c->of[CTB_F_PROTO] = proto_class[p->proto];
-		if (and_row(&bits_proto, c->of[CTB_F_PROTO] * stride, wanted, &m))
+		m &= small.rows[CTB_F_PROTO][p->proto];
+		if (!(m & wanted))
 			return 0;
 	}
 	if (asks(CTB_F_DPORT, m)) {
-		if (port_class(p->dport, any_port, &c->of[CTB_F_DPORT])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, wanted, &m))
+		id = port_class(p->dport, any_port);
+		if (id < 0)
+			goto fail;
+		if (and_one(CTB_F_DPORT, &bits_dport, id, wanted, &m))
 			return 0;
 	}
 	if (asks(CTB_F_SPORT, m)) {
-		if (port_class(p->sport, any_port, &c->of[CTB_F_SPORT])) {
-			*failed = 1;
-			return 0;
-		}
-		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, wanted, &m))
+		id = port_class(p->sport, any_port);
+		if (id < 0)
+			goto fail;
+		if (and_one(CTB_F_SPORT, &bits_sport, id, wanted, &m))
 			return 0;
 	}
 	if (asks(CTB_F_IIF, m)) {
-		c->of[CTB_F_IIF] = iif_class(p, ifindex);
-		if (and_row(&bits_iif, c->of[CTB_F_IIF] * stride, wanted, &m))
+		if (and_one(CTB_F_IIF, &bits_iif, iif_class(p, ifindex), wanted, &m))
 			return 0;
 	}
 	return m;
+fail:
+	*failed = 1;
+	return 0;
+}
+
+/*
+ * More: the AND of the summaries; the classes are left in c. Unlike above nobody knows yet which
+ * entries fit, and so all fields that any rule uses have to be asked.
+ */
+static __always_inline __u64 summary(const struct ctb_pkt *p, __u32 ifindex, int any_port,
+				     struct ctb_classes *c, int *failed)
+{
+	__u32 stride = cfg.words + 1;
+	__u64 m = ~0ULL;
+	int id;
+
+	*failed = 0;
+	if (FIELD_USED(DST)) {
+		id = addr_class(p, 0);
+		if (id < 0)
+			goto fail;
+		c->of[CTB_F_DST] = id;
+		if (and_row(&bits_dst, c->of[CTB_F_DST] * stride, ~0ULL, &m))
+			return 0;
+	}
+	if (FIELD_USED(SRC)) {
+		id = addr_class(p, 1);
+		if (id < 0)
+			goto fail;
+		c->of[CTB_F_SRC] = id;
+		if (and_row(&bits_src, c->of[CTB_F_SRC] * stride, ~0ULL, &m))
+			return 0;
+	}
+	if (FIELD_USED(PROTO)) {
+		c->of[CTB_F_PROTO] = proto_class[p->proto];
+		if (and_row(&bits_proto, c->of[CTB_F_PROTO] * stride, ~0ULL, &m))
+			return 0;
+	}
+	if (FIELD_USED(DPORT)) {
+		id = port_class(p->dport, any_port);
+		if (id < 0)
+			goto fail;
+		c->of[CTB_F_DPORT] = id;
+		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, ~0ULL, &m))
+			return 0;
+	}
+	if (FIELD_USED(SPORT)) {
+		id = port_class(p->sport, any_port);
+		if (id < 0)
+			goto fail;
+		c->of[CTB_F_SPORT] = id;
+		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, ~0ULL, &m))
+			return 0;
+	}
+	if (FIELD_USED(IIF)) {
+		c->of[CTB_F_IIF] = iif_class(p, ifindex);
+		if (and_row(&bits_iif, c->of[CTB_F_IIF] * stride, ~0ULL, &m))
+			return 0;
+	}
+	return m;
+fail:
+	*failed = 1;
+	return 0;
 }
 
 /* The AND of all used fields' numbers at place `at` of their rows. */
@@ -269,67 +330,96 @@ static __always_inline __u64 best_in(const struct ctb_classes *c, __u32 w, __u64
 	return cfg.words_per_bit > 1 ? best_of_word(c, w + 1, best) : best;
 }
 
-/* The same, global: verified once, not in each of the iterations below for each of their callers. */
+/* The same, global: verified once, not in each of the iterations below for each of their callers.
+ */
 __noinline __u64 best_in_next(const struct ctb_classes *c, __u32 w, __u64 best)
 {
 	return c ? best_in(c, w, best) : NO_BEST;
 }
 
+/* An entry in one number, for a global function to return: 0 or more. */
+#define VERDICT(e)	  ((e)->slot | (e)->action << 16 | (e)->flags << 24)
+#define VERDICT_SLOT(v)	  ((v)&0xffff)
+#define VERDICT_ACTION(v) ((v) >> 16 & 0xff)
+#define VERDICT_FLAGS(v)  ((v) >> 24)
+#define VERDICT_DIR(v)	  (VERDICT_FLAGS(v) & CTB_E_REPLY)
+/* Or the reason (enum ctb_reason) why there is none: less than 0. */
+#define NOT_JUDGED(reason) (-1 - (int)(reason))
+#define REASON_OF(verdict) (-1 - (verdict))
+
+/* The same of a packet that is to be forwarded, and what it is. */
+#define MATCH(slot, dir, flags) ((slot) | (dir) << 16 | (flags) << 24)
+#define MATCH_DIR(m)		((m) >> 16 & 0xff)
+#define MATCH_FLAGS(m)		((m) >> 24)
+#define M_LOCAL			0x1 /* CTB_E_LOCAL */
+#define M_FRAGMENT		0x2 /* first or later */
+#define M_DIVIDED		0x4 /* and the other fragments may be judged by other entries */
+#define M_ETHER			0x8 /* has an Ethernet header */
+
 /*
- * The entry that judges the packet, or NULL with *reason set. With one word, entries are in
- * first-match order and the lowest bit wins; with more they are grouped by the fields they use
+ * The entry that judges the packet among more than 64. They are grouped by the fields they use
  * (compile.c), which keeps the summary from pointing at words that then turn out empty, and the
- * lowest rank among the groups' first bits wins. only_forward, a compile-time constant: nothing
- * but forward entries is asked for; then NULL may also stand for another entry.
+ * lowest rank among the groups' first bits wins.
  */
-static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32 ifindex,
-						  int any_port, int only_forward, int *reason)
+static __always_inline int classify_many(const struct ctb_pkt *p, __u32 ifindex, int any_port)
 {
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
-	struct ctb_entry *best = NULL;
-	__u32 key, stride = cfg.words > 1 ? cfg.words + 1 : 1;
-	__u64 wanted = only_forward && cfg.words == 1 ? cfg.forward_bits : ~0ULL, m;
+	struct ctb_entry *e;
+	__u64 m, rank;
 	int failed;
+	__u32 key;
 
-	*reason = CTB_R_NO_MATCH;
-	if (!cfg.words)
-		return NULL;
-	m = and_first(p, ifindex, any_port, wanted, stride, &c, &failed);
-	if (!m) {
-		if (failed)
-			*reason = CTB_R_INTERNAL;
-		return NULL;
-	}
-	if (cfg.words == 1) {
-		key = lowest_bit(m);
-		best = bpf_map_lookup_elem(&entries, &key);
-	} else {
-		__u64 rank = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
-
-		/* The rest is seldom needed. */
+	m = summary(p, ifindex, any_port, &c, &failed);
+	if (!m)
+		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
+	rank = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
+	/* The rest is seldom needed. */
 #pragma clang loop unroll(disable)
-		for (__u32 i = 1; i < CTB_SUMMARY_BITS && i < cfg.words; i++) {
-			m &= m - 1;
-			if (!m)
-				break;
-			rank = best_in_next(&c, lowest_bit(m) * cfg.words_per_bit, rank);
-		}
-		if (rank == NO_BEST)
-			return NULL;
-		key = rank;
-		best = bpf_map_lookup_elem(&entries, &key);
+	for (__u32 i = 1; i < CTB_SUMMARY_BITS && i < cfg.words; i++) {
+		m &= m - 1;
+		if (!m)
+			break;
+		rank = best_in_next(&c, lowest_bit(m) * cfg.words_per_bit, rank);
 	}
-	if (!best)
-		*reason = CTB_R_INTERNAL;
-	return best;
+	if (rank == NO_BEST)
+		return NOT_JUDGED(CTB_R_NO_MATCH);
+	key = rank;
+	e = bpf_map_lookup_elem(&entries, &key);
+	return e ? (int)VERDICT(e) : NOT_JUDGED(CTB_R_INTERNAL);
 }
 
-/* An entry in one number, for a global function to return. */
-#define VERDICT(e)	((e)->slot | (e)->action << 16 | (e)->flags << 24)
-#define VERDICT_SLOT(v) ((v)&0xffff)
-#define VERDICT_DIR(v)	((v) >> 24 & CTB_E_REPLY)
-#define NO_VERDICT	(-1)
+/* And among up to 64: they are in first-match order, and the lowest bit wins. */
+static __always_inline int classify_one(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+{
+	const volatile struct ctb_entry *e;
+	int failed;
+	__u64 m;
+
+	m = fitting(p, ifindex, any_port, ONLY_FORWARD ? cfg.forward_bits : ~0ULL, &failed);
+	if (!m)
+		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
+	e = &small.entries[CTB_BIT_PLACE(m & -m)];
+	return VERDICT(e);
+}
+
+/*
+ * Which entry judges the packet: its VERDICT, or NOT_JUDGED. any_port: the ports are not known.
+ */
+static __always_inline int classify(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+{
+	if (!cfg.words)
+		return NOT_JUDGED(CTB_R_NO_MATCH);
+	if (cfg.words > 1)
+		return classify_many(p, ifindex, any_port);
+	return classify_one(p, ifindex, any_port);
+}
+
+/* The same as a global function, for what is not in the hot path: verified once. */
+__noinline int classify_full(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+{
+	return p ? classify(p, ifindex, any_port) : NOT_JUDGED(CTB_R_INTERNAL);
+}
 
 /*
  * Is this fragment, first or later, to be forwarded? All fragments of a datagram have to go one
@@ -337,25 +427,22 @@ static __always_inline struct ctb_entry *classify(const struct ctb_pkt *p, __u32
  * same in all of them, so the ports count as unknown: an entry that looks at ports may fit, and
  * if it comes first, nobody can tell. Likewise what an ICMP error quotes is in its first fragment
  * only; here the outer header counts. Returns the VERDICT of a forward entry that looks at no
- * port and comes before all that might fit, or NO_VERDICT.
+ * port and comes before all that might fit, or NOT_JUDGED.
  */
-__noinline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex)
+static __always_inline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	struct ctb_pkt p = {};
-	struct ctb_entry *e;
-	int reason;
+	int v;
 
-	if (!cfg.forward)
-		return NO_VERDICT;
 	l3 &= 0x1f;
 	if (v6) {
 		struct ipv6hdr *ip6 = data + l3;
 		__u8 *frag = (void *)(ip6 + 1);
 
 		if ((void *)(frag + 8) > data_end || ip6->nexthdr != IPPROTO_FRAGMENT)
-			return NO_VERDICT;
+			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.v6 = 1;
 		p.proto = frag[0];
 		p.src_hi = be64_at(&ip6->saddr);
@@ -366,18 +453,19 @@ __noinline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex
 		struct iphdr *ip = data + l3;
 
 		if ((void *)(ip + 1) > data_end)
-			return NO_VERDICT;
+			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.proto = ip->protocol;
 		p.src_lo = bpf_ntohl(ip->saddr);
 		p.dst_lo = bpf_ntohl(ip->daddr);
 	}
 	/* The headers behind are not followed in later fragments, so in none. */
 	if (v6 && is_ext_header(p.proto))
-		return NO_VERDICT;
-	e = classify(&p, ifindex, 1, 1, &reason);
-	if (!e || e->action != CTB_FORWARD || e->flags & (CTB_E_PORTS | CTB_E_LOCAL))
-		return NO_VERDICT;
-	return VERDICT(e);
+		return NOT_JUDGED(CTB_R_NO_MATCH);
+	v = classify_full(&p, ifindex, 1);
+	if (v < 0 || VERDICT_ACTION(v) != CTB_FORWARD ||
+	    VERDICT_FLAGS(v) & (CTB_E_PORTS | CTB_E_LOCAL))
+		return NOT_JUDGED(CTB_R_NO_MATCH);
+	return v;
 }
 
 #endif

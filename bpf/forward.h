@@ -138,22 +138,26 @@ static __always_inline void set_ports(const struct ctb_pkt *p, const struct ctb_
  * yet that their own source is not one of this host's addresses (a martian).
  */
 static __always_inline int check_source4(CTB_CTX *ctx, const struct iphdr *ip,
-					 const struct ctb_netdev *in, const struct ctb_transit *t)
+					 const struct ctb_netdev *in, const struct ctb_transit *t,
+					 struct bpf_fib_lookup *fib)
 {
-	struct bpf_fib_lookup back = {
-		.family = AF_INET_,
-		.tos = ip->tos,
-		.ipv4_src = ip->daddr,
-		.ipv4_dst = ip->saddr,
-		.ifindex = t->ifindex,
-	};
-	long rc = bpf_fib_lookup(ctx, &back, sizeof(back), 0);
+	__u32 ifindex;
+	long rc;
 
+	/* In the memory for the other way, since the stack is small. */
+	fib->family = AF_INET_;
+	fib->tos = ip->tos;
+	fib->ipv4_src = ip->daddr;
+	fib->ipv4_dst = ip->saddr;
+	fib->ifindex = t->ifindex;
+	rc = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	ifindex = fib->ifindex;
+	__builtin_memset(fib, 0, sizeof(*fib));
 	if (rc == BPF_FIB_LKUP_RET_FWD_DISABLED)
 		return CTB_FB_NOT_FORWARDING;
 	if (!FIB_HAS_ROUTE(rc))
 		return CTB_FB_RP_FILTER;
-	if (in->flags & CTB_ND_RPF_STRICT && back.ifindex != t->ifindex)
+	if (in->flags & CTB_ND_RPF_STRICT && ifindex != t->ifindex)
 		return CTB_FB_RP_FILTER;
 	return -1;
 }
@@ -184,7 +188,7 @@ static __always_inline int query4(CTB_CTX *ctx, void *data, void *data_end, __u3
 	if ((in->flags & CTB_ND_RPF_STRICT) && (in->flags & CTB_ND_RPF_LOOSE))
 		return CTB_FB_RP_FILTER;
 	if (in->flags & (CTB_ND_RPF_STRICT | CTB_ND_RPF_LOOSE) || p->quoted) {
-		r = check_source4(ctx, ip, in, t);
+		r = check_source4(ctx, ip, in, t, fib);
 		if (r >= 0)
 			return r;
 	}

@@ -15,6 +15,7 @@
 const volatile struct ctb_config cfg = {};
 /* IP protocol number to class: the row of bits_proto. */
 const volatile __u8 proto_class[256] = {};
+const volatile struct ctb_small small = {};
 
 #define CTB_ARRAY(name_, value_) \
 	struct { \

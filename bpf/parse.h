@@ -3,7 +3,7 @@
  * One parse, from packet bytes to a decoded struct, for every program type. It returns
  * CTB_PARSED or the reason (enum ctb_reason) why this packet cannot be judged; there is no third
  * meaning. Only bytes between data and data_end are read. The including program defines CTB_CTX,
- * the type of its context (struct __sk_buff, struct xdp_md).
+ * the type of its context (struct __sk_buff, struct xdp_md), and is_gso().
  */
 #ifndef CTB_PARSE_H
 #define CTB_PARSE_H
@@ -19,18 +19,12 @@
 #include <bpf/bpf_endian.h>
 #include "ctbypass/abi.h"
 
-#define CTB_PARSED (-1)
-#define CTB_AGAIN  (-2) /* from a CTB_FAST parse only: ask for CTB_FULL */
+/* Is it a GRO or GSO packet? Asked where that matters only: the answer is in a line of its own. */
+static __always_inline int is_gso(CTB_CTX *ctx);
 
-/*
- * How much a call of parse() covers; a compile-time constant. CTB_FAST: what nearly every packet
- * is (no tag in the frame, no IPv4 options, no extension headers, no fragment; TCP or UDP), small
- * enough to sit in the program's hot path. CTB_FULL: everything, in a function of its own.
- */
-enum ctb_depth {
-	CTB_FAST,
-	CTB_FULL
-};
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#define CTB_PARSED (-1)
 
 #define ETH_HLEN_	14
 #define VLAN_HLEN_	4
@@ -226,7 +220,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
  * (tcp_packet, udp_packet ... in net/netfilter): what conntrack would call invalid is left to it.
  */
 static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __u32 off,
-				    __u32 l4_len, enum ctb_depth depth, struct ctb_pkt *p)
+				    __u32 l4_len, struct ctb_pkt *p)
 {
 	__u8 *l4 = data + off;
 	__u8 proto = p->proto;
@@ -251,8 +245,6 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 		p->dport = bpf_ntohs(uh->dest);
 		return CTB_PARSED;
 	}
-	if (depth == CTB_FAST)
-		return CTB_AGAIN;
 	if (has_ports(proto)) {
 		__u32 need = 4;
 
@@ -285,7 +277,7 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 }
 
 static __always_inline int parse_ipv4(CTB_CTX *ctx, void *data, void *data_end, __u32 l3,
-				      __u32 avail, int gso, enum ctb_depth depth, struct ctb_pkt *p)
+				      __u32 avail, struct ctb_pkt *p)
 {
 	struct iphdr *ip = data + l3;
 	__u32 hlen, len;
@@ -297,7 +289,7 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, void *data, void *data_end, 
 		return CTB_R_BAD_IPV4;
 	hlen = ip->ihl * 4;
 	len = bpf_ntohs(ip->tot_len);
-	if (!len && gso)
+	if (!len && is_gso(ctx))
 		len = avail; /* BIG TCP: iph_totlen() in include/linux/ip.h */
 	if (len < hlen || len > avail)
 		return CTB_R_BAD_IPV4;
@@ -305,21 +297,17 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, void *data, void *data_end, 
 		return CTB_R_BAD_IPV4;
 	p->bytes = len;
 	frag = bpf_ntohs(ip->frag_off);
-	if (depth == CTB_FAST && (hlen != sizeof(*ip) || (frag & 0x3fff)))
-		return CTB_AGAIN;
 	if (frag & 0x1fff)
 		return CTB_R_LATER_FRAGMENT;
 	p->first_fragment = !!(frag & 0x2000);
 	p->proto = ip->protocol;
 	p->src_lo = bpf_ntohl(ip->saddr);
 	p->dst_lo = bpf_ntohl(ip->daddr);
-	if (depth == CTB_FAST) /* a constant offset makes cheaper code */
-		return parse_l4(ctx, data, data_end, l3 + sizeof(*ip), len - sizeof(*ip), depth, p);
-	return parse_l4(ctx, data, data_end, forget(l3 + hlen) & 0x7f, len - hlen, depth, p);
+	return parse_l4(ctx, data, data_end, forget(l3 + hlen) & 0x7f, len - hlen, p);
 }
 
 static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, __u32 l3,
-				      __u32 avail, int gso, enum ctb_depth depth, struct ctb_pkt *p)
+				      __u32 avail, struct ctb_pkt *p)
 {
 	struct ipv6hdr *ip6 = data + l3;
 	__u32 len, off;
@@ -332,7 +320,7 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 		return CTB_R_BAD_IPV6;
 	len = bpf_ntohs(ip6->payload_len);
 	/* BIG TCP has no length either; a jumbogram's is in an option that nothing sends. */
-	if (!len && gso)
+	if (!len && is_gso(ctx))
 		len = avail - sizeof(*ip6);
 	if (!len && ip6->nexthdr != IPPROTO_NONE)
 		return CTB_R_BAD_IPV6;
@@ -345,9 +333,7 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 	p->dst_lo = be64_at((void *)&ip6->daddr + 8);
 	p->proto = ip6->nexthdr;
 	if (!is_ext_header(ip6->nexthdr))
-		return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6), len, depth, p);
-	if (depth == CTB_FAST)
-		return CTB_AGAIN;
+		return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6), len, p);
 
 	r = skip_ext_headers(ctx, l3 + sizeof(*ip6), len, ip6->nexthdr);
 	if (r < 0)
@@ -355,17 +341,17 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 	p->proto = EXT_PROTO(r);
 	p->first_fragment = EXT_FRAGMENT(r);
 	off = EXT_OFF(r) & EXT_BYTES_MAX;
-	return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6) + off, len - off, depth, p);
+	return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6) + off, len - off, p);
 }
 
 /*
  * Link layer and IP. l2: the packet starts with an Ethernet header, else with the IP header of
  * the given ethertype (devices without link-layer header). len is the whole packet's length from
  * its first byte on, which may be more than data_end - data (paged data). tag: a VLAN tag that the
- * driver already took out of the frame (tci), valid if tag_present. gso: a GRO/GSO packet.
+ * driver already took out of the frame (tci), valid if tag_present.
  */
 static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 ethertype, int tag_present,
-				 __u16 tci, int gso, enum ctb_depth depth, struct ctb_pkt *p)
+				 __u16 tci, struct ctb_pkt *p)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
@@ -384,8 +370,6 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 	if (l2 && (ethertype == bpf_htons(ETH_P_8021Q) || ethertype == bpf_htons(ETH_P_8021AD))) {
 		int tags = !!tag_present;
 
-		if (depth == CTB_FAST)
-			return CTB_AGAIN;
 #pragma clang loop unroll(full)
 		for (int i = 0; i < MAX_VLAN_TAGS; i++) {
 			__be16 *tag = data + l3;
@@ -405,14 +389,86 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 			tags++;
 		}
 	}
-	if (depth == CTB_FULL)
-		l3 = forget(l3) & 0x1f;
+	l3 = forget(l3) & 0x1f;
 	p->l3 = l3;
 	if (ethertype == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, data, data_end, l3, len - l3, gso, depth, p);
+		return parse_ipv4(ctx, data, data_end, l3, len - l3, p);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(ctx, data, data_end, l3, len - l3, gso, depth, p);
+		return parse_ipv6(ctx, data, data_end, l3, len - l3, p);
 	return CTB_R_NOT_IP;
+}
+
+/*
+ * What nearly every packet is: no tag in the frame, no IPv4 options, no extension headers, no
+ * fragment; TCP or UDP, and nothing wrong with it. Takes it (1) or leaves it for parse() to take
+ * or to say what it is (0). Small enough to sit in the program's hot path: each comparison stands
+ * for several of parse()'s, which is the reference. l2, len and ethertype as there; l2 is a
+ * compile-time constant.
+ */
+static __always_inline int parse_fast(CTB_CTX *ctx, __u32 len, int l2, __be16 ethertype,
+				      struct ctb_pkt *p)
+{
+	void *data = (void *)(long)ctx->data;
+	void *data_end = (void *)(long)ctx->data_end;
+	const __u32 l3 = l2 ? ETH_HLEN_ : 0, need = sizeof(struct udphdr);
+	__u32 off, l4_len;
+	void *l4;
+
+	if (data + l3 + sizeof(struct iphdr) + need > data_end)
+		return 0;
+	if (l2)
+		ethertype = *(__be16 *)(data + 12);
+	if (ethertype == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + l3;
+
+		off = l3 + sizeof(*ip);
+		l4_len = bpf_ntohs(ip->tot_len) - (__u32)sizeof(*ip);
+		if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
+			return 0;
+		p->proto = ip->protocol;
+		p->src_lo = bpf_ntohl(ip->saddr);
+		p->dst_lo = bpf_ntohl(ip->daddr);
+		p->bytes = l4_len + (__u32)sizeof(*ip);
+	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip6 = data + l3;
+
+		off = l3 + sizeof(*ip6);
+		if (data + off + need > data_end || (*(__u8 *)ip6 & 0xf0) != 0x60)
+			return 0;
+		l4_len = bpf_ntohs(ip6->payload_len);
+		p->v6 = 1;
+		p->proto = ip6->nexthdr;
+		p->src_hi = be64_at(&ip6->saddr);
+		p->src_lo = be64_at((void *)&ip6->saddr + 8);
+		p->dst_hi = be64_at(&ip6->daddr);
+		p->dst_lo = be64_at((void *)&ip6->daddr + 8);
+		p->bytes = l4_len + (__u32)sizeof(*ip6);
+	} else {
+		return 0;
+	}
+	p->l3 = l3;
+	/* From `need` to what there is; len is no less than what was read of it. */
+	if (l4_len - need > len - off - need)
+		return 0;
+	l4 = data + off;
+	if (p->proto == IPPROTO_UDP) {
+		struct udphdr *uh = l4;
+
+		if (bpf_ntohs(uh->len) - need > l4_len - need)
+			return 0;
+	} else if (p->proto == IPPROTO_TCP) {
+		struct tcphdr *th = l4;
+
+		if ((void *)(th + 1) > data_end)
+			return 0;
+		if (th->doff < 5 || th->doff * 4U > l4_len)
+			return 0;
+	} else {
+		return 0;
+	}
+	p->sport = bpf_ntohs(((__be16 *)l4)[0]);
+	p->dport = bpf_ntohs(((__be16 *)l4)[1]);
+	return 1;
 }
 
 /*

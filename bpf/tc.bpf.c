@@ -7,15 +7,14 @@
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
-#define CTB_CTX struct __sk_buff
+#define CTB_CTX	     struct __sk_buff
+#define ONLY_FORWARD 0
 #include "classify.h"
 #include "forward.h"
 
-static __always_inline int parse_skb(struct __sk_buff *skb, int l2, enum ctb_depth depth,
-				     struct ctb_pkt *p)
+static __always_inline int is_gso(struct __sk_buff *skb)
 {
-	return parse(skb, skb->len, l2, skb->protocol, skb->vlan_present, skb->vlan_tci,
-		     skb->gso_size != 0, depth, p);
+	return skb->gso_size != 0;
 }
 
 /*
@@ -36,7 +35,7 @@ __noinline int parse_full(struct __sk_buff *skb, int l2, struct ctb_pkt *out)
 		if (bpf_skb_pull_data(skb, len))
 			return CTB_R_BAD_LINK;
 	}
-	r = parse_skb(skb, l2, CTB_FULL, &p);
+	r = parse(skb, skb->len, l2, skb->protocol, skb->vlan_present, skb->vlan_tci, &p);
 	*out = p;
 	return r;
 }
@@ -171,28 +170,24 @@ enum verdict {
 	FORWARDED
 };
 
-/* The entry that judges a packet, and what it is a part of. */
-struct ctb_match {
-	__u32 slot;
-	__u32 dir;
-	__u8 local;    /* CTB_E_LOCAL */
-	__u8 fragment; /* first or later */
-	__u8 divided;  /* and the other fragments may be judged by other entries */
-};
-
-/* A packet that a forward rule fits: away with it, or to the kernel, untracked. */
-static __always_inline enum verdict try_forward(struct __sk_buff *skb, int l2, __u32 mark,
-						const struct ctb_pkt *p, const struct ctb_match *m)
+/*
+ * A packet that a forward entry fits: away with it, or to the kernel, untracked. A global function:
+ * verified once, and what it keeps on the stack is not on that of others.
+ */
+__noinline int try_forward(struct __sk_buff *skb, __u32 match, __u32 mark, struct ctb_pkt *p)
 {
+	__u32 slot = VERDICT_SLOT(match), dir = MATCH_DIR(match), flags = MATCH_FLAGS(match);
 	int r = CTB_FB_DEVICE;
 
-	if (m->local)
+	if (!cfg.forward || !p)
+		return TRACKED;
+	if (flags & M_LOCAL)
 		r = CTB_FB_LOCAL;
-	else if (m->divided)
+	else if (flags & M_DIVIDED)
 		r = CTB_FB_FRAGMENT;
-	else if (l2)
-		r = forward(skb, p, m->fragment, mark);
-	count_rule(m->slot, r == CTB_ROUTED ? CTB_OUT_TC : CTB_OUT_KERNEL, m->dir, p->bytes);
+	else if (flags & M_ETHER)
+		r = forward(skb, p, flags & M_FRAGMENT, mark);
+	count_rule(slot, r == CTB_ROUTED ? CTB_OUT_TC : CTB_OUT_KERNEL, dir, p->bytes);
 	if (r == CTB_ROUTED)
 		return FORWARDED;
 	count_fallback(r, 0, p->bytes);
@@ -206,47 +201,70 @@ static __always_inline int vlan_device_judges(__u32 ifindex, __u16 vid)
 	return vid && cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k);
 }
 
-/* Judge the packet and count it, under its rule or under a reason. mark: without our bit. */
-static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 mark)
+/* Any packet that the fast parse did not take. mark: without our bit. */
+static __always_inline enum verdict judge_full(struct __sk_buff *skb, int l2, __u32 mark)
 {
-	__u32 ifindex = skb->ifindex;
-	struct ctb_match m = {};
+	__u32 flags = l2 ? M_ETHER : 0, dir;
 	struct ctb_pkt p = {};
-	struct ctb_entry *e;
-	int r;
+	int r = parse_full(skb, l2, &p), v;
 
-	r = parse_skb(skb, l2, CTB_FAST, &p);
-	if (r != CTB_PARSED && r != CTB_R_NOT_IP)
-		r = parse_full(skb, l2, &p);
-	if (vlan_device_judges(ifindex, p.vid))
+	if (vlan_device_judges(skb->ifindex, p.vid)) {
 		r = CTB_R_VLAN_DEVICE; /* which may have another MAC address than this one */
-	else if (skb->pkt_type == PACKET_OTHERHOST)
+	} else if (skb->pkt_type == PACKET_OTHERHOST) {
 		r = CTB_R_OTHER_HOST;
-	if (cfg.forward && is_fragment(&p, r) && r != CTB_R_VLAN_DEVICE && r != CTB_R_OTHER_HOST) {
-		int v = classify_fragment(skb, p.l3, p.v6, ifindex);
-
-		m.fragment = 1;
-		if (v != NO_VERDICT) {
-			m.slot = VERDICT_SLOT(v);
-			m.dir = VERDICT_DIR(v);
+	} else if (cfg.forward && is_fragment(&p, r)) {
+		flags |= M_FRAGMENT;
+		v = classify_fragment(skb, p.l3, p.v6, skb->ifindex);
+		if (v >= 0) {
 			p.quoted = 0;
-			return try_forward(skb, l2, mark, &p, &m);
+			return try_forward(skb, MATCH(VERDICT_SLOT(v), VERDICT_DIR(v), flags), mark,
+					   &p);
 		}
-		m.divided = 1;
+		flags |= M_DIVIDED;
 	}
-	e = r == CTB_PARSED ? classify(&p, ifindex, 0, 0, &r) : NULL;
-	if (!e) {
-		count_reason(skb, &p, r);
+	v = r == CTB_PARSED ? classify_full(&p, skb->ifindex, 0) : NOT_JUDGED(r);
+	if (v < 0) {
+		count_reason(skb, &p, REASON_OF(v));
 		return TRACKED;
 	}
-	m.slot = e->slot;
-	m.dir = p.quoted ? CTB_DIR_ERROR : e->flags & CTB_E_REPLY;
-	if (cfg.forward && e->action == CTB_FORWARD) {
-		m.local = e->flags & CTB_E_LOCAL;
-		return try_forward(skb, l2, mark, &p, &m);
+	dir = p.quoted ? CTB_DIR_ERROR : VERDICT_DIR(v);
+	if (cfg.forward && VERDICT_ACTION(v) == CTB_FORWARD) {
+		if (VERDICT_FLAGS(v) & CTB_E_LOCAL)
+			flags |= M_LOCAL;
+		return try_forward(skb, MATCH(VERDICT_SLOT(v), dir, flags), mark, &p);
 	}
-	count_rule(m.slot, CTB_OUT_KERNEL, m.dir, p.bytes);
-	return e->action == CTB_TRACK ? TRACKED : UNTRACKED;
+	count_rule(VERDICT_SLOT(v), CTB_OUT_KERNEL, dir, p.bytes);
+	return VERDICT_ACTION(v) == CTB_TRACK ? TRACKED : UNTRACKED;
+}
+
+/* Judge the packet and count it, under its rule or under a reason. */
+static __always_inline enum verdict judge(struct __sk_buff *skb, int l2, __u32 mark)
+{
+	struct ctb_pkt p = {};
+	__u32 dir;
+	int v;
+
+	if (UNLIKELY(skb->pkt_type == PACKET_OTHERHOST ||
+		     !parse_fast(skb, skb->len, l2, skb->protocol, &p)))
+		return judge_full(skb, l2, mark);
+	if (skb->vlan_present && vlan_device_judges(skb->ifindex, skb->vlan_tci & 0xfff))
+		v = NOT_JUDGED(CTB_R_VLAN_DEVICE);
+	else
+		v = classify(&p, skb->ifindex, 0);
+	if (v < 0) {
+		count_reason(skb, &p, REASON_OF(v));
+		return TRACKED;
+	}
+	dir = VERDICT_DIR(v);
+	if (cfg.forward && VERDICT_ACTION(v) == CTB_FORWARD) {
+		__u32 flags = (l2 ? M_ETHER : 0) | (VERDICT_FLAGS(v) & CTB_E_LOCAL ? M_LOCAL : 0);
+		/* Its own, or p would have to be in memory for all other packets too. */
+		struct ctb_pkt copy = p;
+
+		return try_forward(skb, MATCH(VERDICT_SLOT(v), dir, flags), mark, &copy);
+	}
+	count_rule(VERDICT_SLOT(v), CTB_OUT_KERNEL, dir, p.bytes);
+	return VERDICT_ACTION(v) == CTB_TRACK ? TRACKED : UNTRACKED;
 }
 
 static __always_inline int ingress(struct __sk_buff *skb, int l2)

@@ -4,16 +4,17 @@
  * passes, uncounted: tc ingress judges and counts it. What XDP cannot send is counted as handed
  * over, and tc tries again.
  */
-#define CTB_CTX struct xdp_md
+#define CTB_CTX	     struct xdp_md
+#define ONLY_FORWARD 1
 #include "classify.h"
 #include "forward.h"
 
-/* A frame on its way through. */
-struct ctb_frame {
-	__u32 l3;    /* offset of the IP header: 14, or 18 behind a VLAN tag */
-	__u32 bytes; /* of the IP packet, by its header */
-	__u32 ifindex;
-};
+/* GRO comes later. */
+static __always_inline int is_gso(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return 0;
+}
 
 /* Multi-buffer frames have more than data_end - data. Global: verified once. */
 __noinline int parse_full(struct xdp_md *ctx, struct ctb_pkt *out)
@@ -23,7 +24,7 @@ __noinline int parse_full(struct xdp_md *ctx, struct ctb_pkt *out)
 
 	if (!out)
 		return CTB_R_INTERNAL;
-	r = parse(ctx, bpf_xdp_get_buff_len(ctx), 1, 0, 0, 0, 0, CTB_FULL, &p);
+	r = parse(ctx, bpf_xdp_get_buff_len(ctx), 1, 0, 0, 0, &p);
 	*out = p;
 	return r;
 }
@@ -40,14 +41,13 @@ static __always_inline int is_tunnel_port(__u16 port)
  * like that. A real checksum has that value once in 65,536 packets; those take the way by tc too.
  * Of protocols whose checksum cannot be looked at nothing is known.
  */
-static __always_inline int maybe_partial(struct xdp_md *ctx, const struct ctb_pkt *p,
-					 const struct ctb_frame *f)
+static __always_inline int maybe_partial(struct xdp_md *ctx, const struct ctb_pkt *p)
 {
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
 	__u32 l3_len = p->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-	void *ip = data + (f->l3 & 0x1f), *l4 = ip + l3_len; /* mask: 6.1 loses its range */
-	__u64 sum = (__u64)bpf_htonl(p->proto) + bpf_htonl(f->bytes - l3_len);
+	void *ip = data + (p->l3 & 0x1f), *l4 = ip + l3_len; /* mask: 6.1 loses its range */
+	__u64 sum = (__u64)bpf_htonl(p->proto) + bpf_htonl(p->bytes - l3_len);
 	__u16 check;
 
 	if (p->quoted)
@@ -108,10 +108,9 @@ static __always_inline int maybe_partial(struct xdp_md *ctx, const struct ctb_pk
  * for padding; XDP_ABORTED, for bounds that the verifier wants checked and no frame exceeds.
  */
 static __always_inline int rewrite(struct xdp_md *ctx, const struct ctb_pkt *p,
-				   const struct ctb_frame *f, const struct bpf_fib_lookup *fib,
-				   __u16 out_vid)
+				   const struct bpf_fib_lookup *fib, __u16 out_vid)
 {
-	__u32 want = f->l3 + f->bytes, l3 = f->l3;
+	__u32 want = p->l3 + p->bytes, l3 = p->l3;
 	__u32 len = bpf_xdp_get_buff_len(ctx); /* all padding may be in buffers behind the first */
 	void *data, *data_end;
 	struct ethhdr *eth;
@@ -140,7 +139,7 @@ static __always_inline int rewrite(struct xdp_md *ctx, const struct ctb_pkt *p,
 		eth->h_proto = bpf_htons(ETH_P_8021Q);
 		rest[0] = bpf_htons(out_vid);
 		rest[1] = p->v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	} else if (f->l3 != ETH_HLEN_) {
+	} else if (p->l3 != ETH_HLEN_) {
 		eth->h_proto = p->v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	}
 	l3 &= 0x1f;
@@ -162,17 +161,17 @@ static __always_inline int rewrite(struct xdp_md *ctx, const struct ctb_pkt *p,
 }
 
 /* CTB_ROUTED: *action says how rewrite() ended. Or why the frame goes to tc, as it came. */
-static __always_inline int forward(struct xdp_md *ctx, struct ctb_pkt *p, const struct ctb_frame *f,
+static __always_inline int forward(struct xdp_md *ctx, const struct ctb_pkt *p, __u32 ifindex,
 				   int fragment, int *action)
 {
 	struct ctb_transit t = {
-		.ifindex = f->ifindex,
-		.mtu_len = f->bytes,
+		.ifindex = ifindex,
+		.mtu_len = p->bytes,
 		.fragment = !!fragment,
 	};
 	void *data = (void *)(long)ctx->data;
 	void *data_end = (void *)(long)ctx->data_end;
-	struct ctb_netdev *in = find_netdev(f->ifindex), *out;
+	struct ctb_netdev *in = find_netdev(ifindex), *out;
 	struct bpf_fib_lookup fib = {};
 	struct ethhdr *eth = data;
 	int r;
@@ -183,7 +182,7 @@ static __always_inline int forward(struct xdp_md *ctx, struct ctb_pkt *p, const 
 		return CTB_FB_FAILED;
 	if (*(__u32 *)data != *(__u32 *)in->mac || *(__u16 *)(data + 4) != *(__u16 *)(in->mac + 4))
 		return eth->h_dest[0] & 1 ? CTB_FB_MULTICAST : CTB_FB_MAC;
-	if (f->l3 == ETH_HLEN_) /* a constant offset makes cheaper code */
+	if (p->l3 == ETH_HLEN_) /* a constant offset makes cheaper code */
 		r = find_route(ctx, ETH_HLEN_, p, in, &t, &fib, &out);
 	else
 		r = find_route(ctx, ETH_HLEN_ + VLAN_HLEN_, p, in, &t, &fib, &out);
@@ -191,16 +190,16 @@ static __always_inline int forward(struct xdp_md *ctx, struct ctb_pkt *p, const 
 		return r;
 	if (t.no_neigh)
 		return CTB_FB_NO_NEIGHBOUR;
-	if (!out->out || (!(out->flags & CTB_ND_OUT_SG) && data_end - data < f->l3 + f->bytes))
+	if (!out->out || (!(out->flags & CTB_ND_OUT_SG) && data_end - data < p->l3 + p->bytes))
 		return CTB_FB_NO_XDP_OUT;
-	if (in->flags & CTB_ND_PARTIAL && !fragment && maybe_partial(ctx, p, f))
+	if (in->flags & CTB_ND_PARTIAL && !fragment && maybe_partial(ctx, p))
 		return CTB_FB_PARTIAL;
 	if (wants_refresh(&fib))
 		return CTB_FB_REFRESH;
 	/* Asked before the frame is touched: the device may have gone a moment ago. */
 	if (bpf_redirect_map(&egress, out->out, XDP_PASS) != XDP_REDIRECT)
 		return CTB_FB_NO_XDP_OUT;
-	*action = rewrite(ctx, p, f, &fib, out->out_vid);
+	*action = rewrite(ctx, p, &fib, out->out_vid);
 	return *action == XDP_PASS ? CTB_FB_FAILED : CTB_ROUTED;
 }
 
@@ -228,50 +227,67 @@ static __always_inline __u32 owner(struct xdp_md *ctx, const struct ctb_pkt *p)
 	return nd && nd->flags & CTB_ND_XDP_IN ? *dev : 0;
 }
 
+/*
+ * A frame that a forward entry fits: out with it, or on to tc. A global function: verified once,
+ * and the frames that pass do without its registers and its stack.
+ */
+__noinline int try_forward(struct xdp_md *ctx, struct ctb_pkt *p, __u32 ifindex, __u32 match)
+{
+	int r, action = XDP_PASS;
+
+	if (!cfg.forward || !p)
+		return XDP_PASS;
+	r = forward(ctx, p, ifindex, MATCH_FLAGS(match) & M_FRAGMENT, &action);
+	if (r != CTB_ROUTED) {
+		count_fallback(r, 1, p->bytes);
+		return XDP_PASS;
+	}
+	count_rule(VERDICT_SLOT(match), CTB_OUT_XDP, MATCH_DIR(match), p->bytes);
+	return action;
+}
+
+/* Any frame that the fast parse did not take. */
+static __always_inline int judge_full(struct xdp_md *ctx)
+{
+	__u32 ifindex, flags = 0;
+	struct ctb_pkt p = {};
+	int r, v;
+
+	r = parse_full(ctx, &p);
+	if (r != CTB_PARSED && !is_fragment(&p, r))
+		return XDP_PASS;
+	ifindex = owner(ctx, &p);
+	if (!ifindex)
+		return XDP_PASS;
+	if (is_fragment(&p, r)) {
+		v = classify_fragment(ctx, p.l3, p.v6, ifindex);
+		flags = M_FRAGMENT;
+		p.quoted = 0;
+	} else {
+		v = classify_full(&p, ifindex, 0);
+	}
+	if (v < 0 || VERDICT_ACTION(v) != CTB_FORWARD || VERDICT_FLAGS(v) & CTB_E_LOCAL)
+		return XDP_PASS;
+	return try_forward(
+		ctx, &p, ifindex,
+		MATCH(VERDICT_SLOT(v), p.quoted ? CTB_DIR_ERROR : VERDICT_DIR(v), flags));
+}
+
 SEC("xdp.frags")
 int ctb_xdp(struct xdp_md *ctx)
 {
-	struct ctb_frame f = {};
-	struct ctb_pkt p = {};
-	__u32 slot, dir, fragment;
-	int r, action = XDP_PASS;
+	struct ctb_pkt p = {}, copy;
+	int v;
 
-	r = parse(ctx, ctx->data_end - ctx->data, 1, 0, 0, 0, 0, CTB_FAST, &p);
-	if (r == CTB_R_NOT_IP)
+	if (UNLIKELY(!parse_fast(ctx, ctx->data_end - ctx->data, 1, 0, &p)))
+		return judge_full(ctx);
+	v = classify(&p, ctx->ingress_ifindex, 0);
+	if (v < 0 || VERDICT_ACTION(v) != CTB_FORWARD || VERDICT_FLAGS(v) & CTB_E_LOCAL)
 		return XDP_PASS;
-	if (r != CTB_PARSED)
-		r = parse_full(ctx, &p);
-	fragment = is_fragment(&p, r);
-	if (r != CTB_PARSED && !fragment)
-		return XDP_PASS;
-	f.l3 = p.l3;
-	f.bytes = p.bytes;
-	f.ifindex = owner(ctx, &p);
-	if (!f.ifindex)
-		return XDP_PASS;
-	if (fragment) {
-		int v = classify_fragment(ctx, p.l3, p.v6, f.ifindex);
-
-		if (v == NO_VERDICT)
-			return XDP_PASS;
-		slot = VERDICT_SLOT(v);
-		dir = VERDICT_DIR(v);
-		p.quoted = 0;
-	} else {
-		struct ctb_entry *e = classify(&p, f.ifindex, 0, 1, &r);
-
-		if (!e || e->action != CTB_FORWARD || e->flags & CTB_E_LOCAL)
-			return XDP_PASS;
-		slot = e->slot;
-		dir = p.quoted ? CTB_DIR_ERROR : e->flags & CTB_E_REPLY;
-	}
-	r = forward(ctx, &p, &f, fragment, &action);
-	if (r != CTB_ROUTED) {
-		count_fallback(r, 1, f.bytes);
-		return XDP_PASS;
-	}
-	count_rule(slot, CTB_OUT_XDP, dir, f.bytes);
-	return action;
+	/* Its own, or p would have to be in memory for all other packets too. */
+	copy = p;
+	return try_forward(ctx, &copy, ctx->ingress_ifindex,
+			   MATCH(VERDICT_SLOT(v), VERDICT_DIR(v), 0));
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -80,15 +80,37 @@ static void summarise(struct build *b)
  * constrain, each group starting a word of its own. In a group every entry is specific in the
  * same fields, so that the AND of summaries points at few words that hold no match; were the
  * groups mixed, an address-only and a port-only rule in each word would make every word a
- * candidate. Groups too small for a word share the last ones.
+ * candidate. That an end must not be local makes no entry specific: nearly all addresses fit.
  */
-#define GROUPS	  16
-#define GROUP_MIN 32
+#define GROUPS 16
 
 static unsigned int shape(const struct entry *e)
 {
-	return (e->src || e->transit_only) | (e->dst || e->transit_only) << 1 | !!e->sport << 2 |
-	       !!e->dport << 3;
+	return (e->src ? 1 : 0) | (e->dst ? 2 : 0) | (e->sport ? 4 : 0) | (e->dport ? 8 : 0);
+}
+
+/* Groups of less than `least` entries share the last words. Returns how many bits that takes. */
+static size_t place_groups(struct build *b, size_t least)
+{
+	const struct entries *in = b->in;
+	size_t count[GROUPS] = {}, next = 0;
+
+	for (size_t i = 0; i < in->n; i++)
+		count[shape(&in->e[i])]++;
+	for (unsigned int g = 0; g < GROUPS; g++) {
+		if (count[g] < least || !count[g])
+			continue;
+		for (size_t i = 0; i < in->n; i++) {
+			if (shape(&in->e[i]) == g)
+				b->bit_of[i] = next++;
+		}
+		next = (next + 63) / 64 * 64;
+	}
+	for (size_t i = 0; i < in->n; i++) {
+		if (count[shape(&in->e[i])] < least)
+			b->bit_of[i] = next++;
+	}
+	return next;
 }
 
 static __u8 entry_flags(const struct entry *e)
@@ -107,29 +129,16 @@ static __u8 entry_flags(const struct entry *e)
 static int assign_bits(struct build *b, struct diag *d)
 {
 	const struct entries *in = b->in;
-	size_t count[GROUPS] = {}, next = 0;
 	struct compiled *out = b->out;
+	size_t next = in->n;
 
-	if (in->n <= 64) {
-		for (size_t i = 0; i < in->n; i++)
-			b->bit_of[i] = i;
-		next = in->n;
-	} else {
-		for (size_t i = 0; i < in->n; i++)
-			count[shape(&in->e[i])]++;
-		for (unsigned int g = 0; g < GROUPS; g++) {
-			if (count[g] < GROUP_MIN)
-				continue;
-			for (size_t i = 0; i < in->n; i++) {
-				if (shape(&in->e[i]) == g)
-					b->bit_of[i] = next++;
-			}
-			next = (next + 63) / 64 * 64;
-		}
-		for (size_t i = 0; i < in->n; i++) {
-			if (count[shape(&in->e[i])] < GROUP_MIN)
-				b->bit_of[i] = next++;
-		}
+	for (size_t i = 0; i < in->n; i++)
+		b->bit_of[i] = i;
+	/* Words are not worth saving before they run out. */
+	for (size_t least = 1; in->n > 64 && least <= 32; least *= 32) {
+		next = place_groups(b, least);
+		if (next <= CTB_MAX_ENTRIES)
+			break;
 	}
 	if (next > CTB_MAX_ENTRIES) {
 		diag_error(
@@ -450,7 +459,7 @@ static int intern_port_class(struct port_classes *pc, const __u64 *set, __u16 *c
 }
 
 /* Sweep the port space with the set of lists that hold the current port. */
-static int cut_ports(struct port_classes *pc, struct ctb_ports *out)
+static int cut_ports(struct port_classes *pc, __u16 *class_of)
 {
 	_free_ struct port_event *ev = NULL;
 	_free_ __u64 *now = NULL;
@@ -486,9 +495,27 @@ static int cut_ports(struct port_classes *pc, struct ctb_ports *out)
 		if (err)
 			return err;
 		for (; port < end; port++)
-			out->class_of[port] = class_id;
+			class_of[port] = class_id;
 	}
 	return 0;
+}
+
+/* Pages that are alike are one. */
+static void page_ports(const __u16 *class_of, struct ctb_ports *out)
+{
+	size_t n = 0, page;
+
+	for (size_t i = 0; i < 256; i++) {
+		const __u16 *now = &class_of[i * 256];
+
+		for (page = 0; page < n; page++) {
+			if (!memcmp(out->class_of[page], now, sizeof(out->class_of[page])))
+				break;
+		}
+		if (page == n)
+			memcpy(out->class_of[n++], now, sizeof(out->class_of[page]));
+		out->page[i] = (__u8)page;
+	}
 }
 
 static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_classes *pc,
@@ -520,10 +547,11 @@ static int compile_ports(struct build *b)
 	struct port_classes pc = {};
 	_free_ size_t *sport = calloc(in->n, sizeof(*sport));
 	_free_ size_t *dport = calloc(in->n, sizeof(*dport));
+	_free_ __u16 *class_of = calloc(65536, sizeof(*class_of));
 	int err = 0;
 
 	b->out->ports = calloc(1, sizeof(*b->out->ports));
-	if (!b->out->ports || !sport || !dport)
+	if (!b->out->ports || !sport || !dport || !class_of)
 		return -ENOMEM;
 	for (size_t i = 0; !err && i < in->n; i++) {
 		sport[i] = SIZE_MAX;
@@ -534,7 +562,9 @@ static int compile_ports(struct build *b)
 			err = intern_list(&pc, in->e[i].dport, &dport[i]);
 	}
 	if (!err)
-		err = cut_ports(&pc, b->out->ports);
+		err = cut_ports(&pc, class_of);
+	if (!err)
+		page_ports(class_of, b->out->ports);
 	b->out->config.any_port = (__u32)pc.n;
 	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)
 		err = fill_port_rows(b, CTB_F_SPORT, &pc, sport);
@@ -645,6 +675,29 @@ static void mask_fields(struct build *b)
 	}
 }
 
+/* With one word: the copy in the program's own data of the rows that have room there. */
+static void copy_small(struct build *b)
+{
+	struct compiled *out = b->out;
+	struct ctb_small *small = &out->small;
+
+	for (int f = 0; f < CTB_F_MAX; f++) {
+		const struct bits *bits = &out->bits[f];
+
+		if (f == CTB_F_PROTO || !bits->rows || bits->rows > CTB_SMALL_ROWS)
+			continue;
+		memcpy(small->rows[f], bits->v, bits->rows * sizeof(*bits->v));
+		out->config.small |= 1U << f;
+	}
+	if (out->bits[CTB_F_PROTO].rows) {
+		for (int p = 0; p < 256; p++)
+			small->rows[CTB_F_PROTO][p] = out->bits[CTB_F_PROTO].v[out->proto_class[p]];
+		out->config.small |= 1U << CTB_F_PROTO;
+	}
+	for (size_t i = 0; i < out->n_entries; i++)
+		small->entries[CTB_BIT_PLACE(1ULL << i)] = out->entries[i];
+}
+
 /*
  * What this host itself sends or receives is not forwarded. So a forward entry becomes two: one
  * for packets between other hosts (transit_only), and behind it the same without that condition,
@@ -694,8 +747,10 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 		err = compile_ports(&b);
 	if (!err && f & 1U << CTB_F_IIF)
 		err = compile_iif(&b);
-	if (!err && b.words == 1)
+	if (!err && b.words == 1) {
 		mask_fields(&b);
+		copy_small(&b);
+	}
 	if (!err)
 		summarise(&b);
 	free(b.bit_of);

@@ -21,6 +21,7 @@ struct compiled {
 	size_t n_entries;
 	struct bits bits[CTB_F_MAX];
 	__u8 proto_class[256];
+	struct ctb_small small;	    /* a copy of some of this, if config.words is 1 */
 	struct ctb_ports *ports;    /* NULL: no rule looks at ports */
 	struct ctb_addr4_top *top4; /* 65536 elements; NULL: no rule looks at addresses */
 	struct ctb_addr4_index *index4;

@@ -75,25 +75,37 @@ static ssize_t rodata_offset(const struct bpf_object *obj, const char *name, siz
 	return -1;
 }
 
-static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg, const __u8 *proto_class,
-		      size_t protos)
+static int set_rodata(struct bpf_object *obj, const struct ctb_config *cfg,
+		      const struct compiled *c)
 {
-	ssize_t cfg_at = rodata_offset(obj, "cfg", sizeof(*cfg));
-	ssize_t protos_at = rodata_offset(obj, "proto_class", protos);
+	const struct {
+		const char *name;
+		const void *value;
+		size_t size;
+	} vars[] = {
+		{ "cfg", cfg, sizeof(*cfg) },
+		{ "proto_class", c->proto_class, sizeof(c->proto_class) },
+		{ "small", &c->small, sizeof(c->small) },
+	};
 	struct bpf_map *map = load_rodata_map(obj);
 	_free_ char *copy = NULL;
 	const void *now;
 	size_t size;
 
 	now = map ? bpf_map__initial_value(map, &size) : NULL;
-	if (!now || cfg_at < 0 || protos_at < 0)
+	if (!now)
 		return -ENOENT;
 	copy = malloc(size);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, now, size);
-	memcpy(copy + cfg_at, cfg, sizeof(*cfg));
-	memcpy(copy + protos_at, proto_class, protos);
+	for (size_t i = 0; i < ARRAY_SIZE(vars); i++) {
+		ssize_t at = rodata_offset(obj, vars[i].name, vars[i].size);
+
+		if (at < 0)
+			return -ENOENT;
+		memcpy(copy + at, vars[i].value, vars[i].size);
+	}
 	return bpf_map__set_initial_value(map, copy, size);
 }
 
@@ -149,7 +161,7 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 	cfg.vlan_devices = count_vlans(host) > 0;
 	cfg.generation = generation;
 	cfg.netdev_slots = cfg.forward ? netdev_slots(host) : 1;
-	err = set_rodata(obj, &cfg, c->proto_class, sizeof(c->proto_class));
+	err = set_rodata(obj, &cfg, c);
 	if (err)
 		return err;
 	list_tables(c, tables);

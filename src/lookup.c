@@ -50,8 +50,8 @@ __u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
 
 	class_of[CTB_F_PROTO] = c->proto_class[t->proto];
 	if (c->ports) {
-		class_of[CTB_F_SPORT] = c->ports->class_of[t->sport];
-		class_of[CTB_F_DPORT] = c->ports->class_of[t->dport];
+		class_of[CTB_F_SPORT] = CTB_PORT_CLASS(c->ports, t->sport);
+		class_of[CTB_F_DPORT] = CTB_PORT_CLASS(c->ports, t->dport);
 	}
 	if (c->top4) {
 		class_of[CTB_F_SRC] = t->v6 ? class6(c, t->src_hi, t->src_lo)

@@ -18,10 +18,9 @@ struct {
 	__type(value, char[64]);
 } cold SEC(".maps");
 
-static __always_inline int parse_skb(struct __sk_buff *skb, struct ctb_pkt *p)
+static __always_inline int is_gso(struct __sk_buff *skb)
 {
-	return parse(skb, skb->len, 1, 0, skb->vlan_present, skb->vlan_tci, skb->gso_size != 0,
-		     CTB_FAST, p);
+	return skb->gso_size != 0;
 }
 
 /* The mark depends on everything that was read, or the compiler would not read it. */
@@ -36,7 +35,7 @@ int floor_parse(struct __sk_buff *skb)
 {
 	struct ctb_pkt p = {};
 
-	if (parse_skb(skb, &p) != CTB_PARSED)
+	if (!parse_fast(skb, skb->len, 1, 0, &p))
 		return TC_ACT_SHOT;
 	skb->mark = digest(&p) | 1;
 	return TC_ACT_UNSPEC;
@@ -47,7 +46,7 @@ int floor_count(struct __sk_buff *skb)
 {
 	struct ctb_pkt p = {};
 
-	if (parse_skb(skb, &p) != CTB_PARSED)
+	if (!parse_fast(skb, skb->len, 1, 0, &p))
 		return TC_ACT_SHOT;
 	count_rule(1, CTB_OUT_KERNEL, 0, p.bytes);
 	skb->mark = digest(&p) | 1;
@@ -61,7 +60,7 @@ int floor_cold(struct __sk_buff *skb)
 	__u32 key;
 	char *line;
 
-	if (parse_skb(skb, &p) != CTB_PARSED)
+	if (!parse_fast(skb, skb->len, 1, 0, &p))
 		return TC_ACT_SHOT;
 	/* Of spread's prefixes; the multiplication takes the low bits to all. */
 	key = (__u32)(p.dst_lo >> 8) * 0x9e3779b1U >> 12;

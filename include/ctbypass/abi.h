@@ -205,10 +205,17 @@ _Static_assert(sizeof(struct ctb_entry) == 8, "map layout");
  */
 #define CTB_E_LOCAL 0x04
 
-/* Map `ports`: one element. Port number (host order) to class; a class is a row of the bitmaps. */
+/*
+ * Map `ports`: one element. Port number (host order) to class; a class is a row of the bitmaps. The
+ * upper half of the number selects a page: most are alike (nobody's ports), and so few pages are in
+ * use that they stay in the cache.
+ */
 struct ctb_ports {
-	__u16 class_of[65536];
+	__u8 page[256];
+	__u16 class_of[256][256];
 };
+
+#define CTB_PORT_CLASS(p, port) ((p)->class_of[(p)->page[(port) >> 8]][(port)&0xff])
 
 /*
  * IPv4 addresses: the address space is cut into ranges of one class each (prefixes of all sets
@@ -355,8 +362,27 @@ struct ctb_config {
 	__u32 forward;	     /* 1: there are forward entries */
 	__u64 forward_bits;  /* words == 1: the bits of entries that forward */
 	__u64 uses[CTB_F_MAX]; /* words == 1: the bits of entries that look at the field */
+	__u32 small;	       /* bit per enum ctb_field: its rows are in struct ctb_small */
 	__u32 any_port;	       /* class of a port that is not known: its row has every entry */
 	__u32 netdev_slots;    /* elements of map `netdevs` */
+	__u32 pad;
 };
+
+/*
+ * With words == 1, what a packet needs next to the tables of classes, as read-only data of the
+ * program: its address is known at load, which saves each lookup a third of its time. Entries
+ * stand where CTB_BIT_PLACE says of their bit.
+ */
+#define CTB_SMALL_ROWS 256
+struct ctb_small {
+	__u64 rows[CTB_F_MAX][CTB_SMALL_ROWS]; /* by class; of CTB_F_PROTO by protocol number */
+	struct ctb_entry entries[64];
+};
+
+/*
+ * A place of its own below 64 for each number with one bit set; BPF has no instruction for the
+ * bit's number (De Bruijn).
+ */
+#define CTB_BIT_PLACE(bit) ((bit)*0x022fdd63cc95386dULL >> 58)
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The production program with two more entry points that say what they saw: the decoded packet
- * and the entry that judged it, in map `seen`. They parse with CTB_FULL only, so that where the
+ * and the entry that judged it, in map `seen`. They parse with parse() only, so that where the
  * production program takes the fast parse, comparing the two compares both parsers.
  */
 #include "../../bpf/tc.bpf.c"
@@ -19,8 +19,7 @@ struct {
 static __always_inline int look(struct __sk_buff *skb, int l2, struct ctb_test_seen *s)
 {
 	struct ctb_pkt p = {};
-	struct ctb_entry *e;
-	int reason;
+	int v;
 
 	s->judged = 0;
 	s->reason = parse_full(skb, l2, &p);
@@ -37,11 +36,13 @@ static __always_inline int look(struct __sk_buff *skb, int l2, struct ctb_test_s
 	s->proto = p.proto;
 	s->v6 = p.v6;
 	s->quoted = p.quoted;
-	e = classify(&p, skb->ifindex, 0, 0, &reason);
-	s->reason = reason;
-	if (e) {
+	v = classify_full(&p, skb->ifindex, 0);
+	s->reason = v < 0 ? REASON_OF(v) : CTB_R_NO_MATCH;
+	if (v >= 0) {
 		s->judged = 1;
-		s->entry = *e;
+		s->entry.slot = VERDICT_SLOT(v);
+		s->entry.action = VERDICT_ACTION(v);
+		s->entry.flags = VERDICT_FLAGS(v);
 	}
 	return TC_ACT_UNSPEC;
 }

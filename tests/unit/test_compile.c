@@ -405,7 +405,7 @@ static __u32 lookup_any_port(const struct compiled *c, const struct tuple *t)
 	struct compiled view = *c;
 
 	for (size_t i = 0; i < 16; i++) /* random_tuple()'s ports */
-		unknown.class_of[i] = (__u16)c->config.any_port;
+		unknown.class_of[0][i] = (__u16)c->config.any_port;
 	if (c->ports)
 		view.ports = &unknown;
 	return compiled_lookup(&view, t);
@@ -647,7 +647,7 @@ Test(compile, the_row_of_any_port_has_all)
 			cr_expect_eq(entries, (size_t)rules * 4 + 2);
 		}
 		for (int port = 0; port < 65536; port++)
-			cr_assert_neq(c.ports->class_of[port], c.config.any_port);
+			cr_assert_neq(CTB_PORT_CLASS(c.ports, port), c.config.any_port);
 		compiled_free(&c);
 		text.len = 0;
 	}
