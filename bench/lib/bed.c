@@ -411,16 +411,32 @@ unsigned long bed_conntrack(const struct bed *b)
 	return strtoul(text, NULL, 10);
 }
 
-void bed_conntrack_flush(const struct bed *b)
+static void flush(void)
 {
 	__u32 family = AF_UNSPEC;
-	struct nfct_handle *h;
+	struct nfct_handle *h = nfct_open(CONNTRACK, 0);
 
-	netns_enter(b->router);
-	h = nfct_open(CONNTRACK, 0);
 	if (!h || nfct_query(h, NFCT_Q_FLUSH, &family))
 		die("conntrack flush: %s", strerror(errno));
 	nfct_close(h);
+}
+
+void bed_conntrack_flush(struct bed *b)
+{
+	const struct contender *c = b->scene.contender;
+
+	netns_enter(b->router);
+	if (!c->unset) {
+		flush();
+		return;
+	}
+	c->unset();
+	/* The kernel's own way to the end of it is longer than the command's. */
+	for (int i = 0; i < 1000 && bed_conntrack(b); i++) {
+		usleep(10000);
+		flush();
+	}
+	c->setup(b);
 }
 
 __u64 bed_forwarded(const struct bed *b)

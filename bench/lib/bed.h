@@ -70,7 +70,7 @@ double bed_run(struct bed *b, __u64 packets, __u64 *lost);
 
 /* Conntrack entries on the router; forget them all. */
 unsigned long bed_conntrack(const struct bed *b);
-void bed_conntrack_flush(const struct bed *b);
+void bed_conntrack_flush(struct bed *b);
 
 /* Packets that the router's own IP forwarding sent on. */
 __u64 bed_forwarded(const struct bed *b);

@@ -68,6 +68,12 @@ static void setup_flowtable(struct bed *b)
 		file_write("/proc/sys/net/netfilter/nf_flowtable_udp_timeout", "3600");
 }
 
+/* Flows in a flowtable hold their entries. */
+static void unset_flowtable(void)
+{
+	run("delete table inet bench\n", "nft", "-f", "-");
+}
+
 _Static_assert(BENCH_PORT == 9000, "as the flowtable's rule says");
 
 const struct contender contenders[] = {
@@ -138,7 +144,8 @@ const struct contender contenders[] = {
 	  .stateful = true,
 	  .way = WAY_REDIRECT,
 	  .entries = ENTRIES_ALL,
-	  .setup = setup_flowtable },
+	  .setup = setup_flowtable,
+	  .unset = unset_flowtable },
 };
 const size_t n_contenders = ARRAY_SIZE(contenders);
 

@@ -271,11 +271,13 @@ static void fill_local(struct group *g)
 	fill_twice(g, local, output, names, ARRAY_SIZE(names));
 }
 
-static const char *const some[] = { "tracked", "iptables", "nft", "ctbypass", "forward-tc" };
+static const char *const some[] = {
+	"source", "tracked", "iptables", "nft", "ctbypass", "forward-tc"
+};
 
 static void fill_family(struct group *g)
 {
-	static const char *const xdp[] = { "forward-xdp" };
+	static const char *const xdp[] = { "source", "forward-xdp" };
 	struct scene v4 = base, v6 = base;
 
 	v6.v6 = true;
@@ -287,7 +289,7 @@ static void fill_family(struct group *g)
 
 static void fill_size(struct group *g)
 {
-	static const char *const xdp[] = { "forward-xdp" };
+	static const char *const xdp[] = { "source", "forward-xdp" };
 	struct scene small = base, large = base;
 
 	large.size = 1400;

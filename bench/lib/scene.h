@@ -85,6 +85,7 @@ struct contender {
 	bool no_xdp;	      /* the daemon gets -X */
 	const char *xdp, *tc; /* program of bare.bpf.c on r0 */
 	void (*setup)(struct bed *b); /* in the router; NULL: nothing to be done */
+	void (*unset)(void); /* conntrack lets its entries go only behind this; NULL: at once */
 };
 
 extern const struct contender contenders[];
