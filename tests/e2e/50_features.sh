@@ -170,7 +170,7 @@ serve echo server udp_echo 8080
 # shellcheck disable=SC2046
 nsenter --net=/run/netns/server $(hide /sys/kernel) "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK \
 	>$LAB/daemon.log 2>&1 &
-LAB_DAEMON=$!
+LAB_DAEMON=$! LAB_CHILD=$!
 poll 20 daemon_ready || die "no daemon without BTF"
 watch_states server input "meta l4proto udp"
 tool client udp_flows -n 20 10.0.0.1 8080
