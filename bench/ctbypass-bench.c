@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "compare.h"
 #include "groups.h"
 
 static void usage(FILE *to)
@@ -96,11 +97,13 @@ static void list(void)
 static void parse_options(int argc, char **argv)
 {
 	enum {
-		JSON_FILE = 256
+		JSON_FILE = 256,
+		COMPARE,
 	};
 	static const struct option longs[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "json", required_argument, NULL, JSON_FILE },
+		{ "compare", required_argument, NULL, COMPARE },
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
@@ -141,6 +144,9 @@ static void parse_options(int argc, char **argv)
 		case JSON_FILE:
 			opt.json_file = optarg;
 			break;
+		case COMPARE:
+			opt.compare = optarg;
+			break;
 		case 'b':
 			ctbypass_program = realpath(optarg, NULL);
 			if (!ctbypass_program)
@@ -154,10 +160,14 @@ static void parse_options(int argc, char **argv)
 			exit(2);
 		}
 	}
+	if (opt.compare && optind < argc)
+		opt.compare_with = argv[optind++];
 	if (optind < argc)
 		wrong_usage("no such argument", argv[optind]);
 	if (!rounds && (opt.once || opt.quick))
 		opt.rounds = opt.once ? 1 : 7;
+	if (opt.compare && opt.json)
+		wrong_usage("not together with -j", "--compare");
 	if (opt.quick && !packets)
 		opt.packets = 30000;
 	check_names(opt.groups, group_known, "no such group (-l lists them)");
@@ -199,8 +209,12 @@ static void measure_all(void)
 			continue;
 		if (!opt.json)
 			fprintf(stderr, "%s ...\n", g->name);
-		g->fill(g);
-		group_measure(g);
+		if (g->fill) {
+			g->fill(g);
+			group_measure(g);
+		} else {
+			g->collect(g);
+		}
 		if (!opt.json)
 			print_group(g);
 	}
@@ -221,24 +235,35 @@ static void print_facts(const json_t *facts)
 	       opt.packets);
 }
 
-static void write_json(json_t *facts, FILE *to)
+static void write_json(const json_t *root, FILE *to)
 {
-	json_t *root = result_json(facts);
-
-	if (!root || json_dumpf(root, to, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) ||
-	    fputc('\n', to) == EOF)
+	if (json_dumpf(root, to, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) || fputc('\n', to) == EOF)
 		die("JSON: %s", strerror(errno));
-	json_decref(root);
+}
+
+static void compare_files(void)
+{
+	json_t *old = result_read(opt.compare), *new = result_read(opt.compare_with);
+
+	compare(old, new);
+	json_decref(old);
+	json_decref(new);
 }
 
 int main(int argc, char **argv)
 {
 	struct rlimit files = { 65536, 65536 };
 	_fclose_ FILE *file = NULL;
-	json_t *facts;
+	json_t *facts, *root, *old = NULL;
 	int cpu;
 
 	parse_options(argc, argv);
+	if (opt.compare_with) {
+		compare_files();
+		return 0;
+	}
+	if (opt.compare)
+		old = result_read(opt.compare);
 	if (!ctbypass_program)
 		ctbypass_program = default_ctbypass();
 	if (geteuid())
@@ -263,10 +288,17 @@ int main(int argc, char **argv)
 	if (!opt.json)
 		print_facts(facts);
 	measure_all();
+	root = result_json(facts);
+	if (!root)
+		die("JSON: %s", strerror(ENOMEM));
 	if (opt.json)
-		write_json(facts, stdout);
+		write_json(root, stdout);
 	if (file)
-		write_json(facts, file);
+		write_json(root, file);
+	if (old)
+		compare(old, root);
+	json_decref(old);
+	json_decref(root);
 	json_decref(facts);
 	return 0;
 }

@@ -24,6 +24,8 @@
 #define TCX_INGRESS 46
 #define TCX_EGRESS  47
 
+#define FLUSH_SECONDS 60
+
 /* Networks beyond the client, where the packets come from. */
 #define SOURCE_NET4 "10.64.0.0/10"
 #define SOURCE_NET6 "fd64::/16"
@@ -327,15 +329,34 @@ static void sink(struct bed *b)
 		drive_open(b);
 }
 
-void bed_make(struct bed *b, const struct scene *s)
+static void bed_init(struct bed *b, const struct scene *s)
 {
 	static unsigned int number;
-	const struct contender *c = s->contender;
 
-	*b = (struct bed){ .scene = *s, .extra = -1, .udp = -1 };
+	*b = (struct bed){ .scene = *s, .extra = -1, .udp = -1, .client = -1, .server = -1 };
 	number++;
 	snprintf(b->pins, sizeof(b->pins), "%s/bpf/%u", workspace, number);
 	snprintf(b->sock, sizeof(b->sock), "%s/%u.sock", workspace, number);
+}
+
+void bed_make_router(struct bed *b, const struct scene *s)
+{
+	bed_init(b, s);
+	b->router = netns_new();
+	netns_enter(b->router);
+	if (s->v6)
+		netns_ipv6();
+	ip_batch("link add r0 type veth peer name r1\n"
+		 "link set r0 up\n"
+		 "link set r1 up\n");
+	stateful_ruleset();
+}
+
+void bed_make(struct bed *b, const struct scene *s)
+{
+	const struct contender *c = s->contender;
+
+	bed_init(b, s);
 	b->client = netns_new();
 	b->router = netns_new();
 	b->server = netns_new();
@@ -348,11 +369,10 @@ void bed_make(struct bed *b, const struct scene *s)
 	netns_enter(b->router);
 	if (c->stateful)
 		stateful_ruleset();
-	if (c->setup)
-		c->setup(b);
+	contender_setup(s);
 	attach_bare(b);
 	if (c->word) {
-		_free_ char *rules = ctbypass_rules(s, c->word, daemon_set_path(b), 1);
+		_free_ char *rules = ctbypass_rules(s, daemon_set_path(b));
 
 		daemon_start(b, rules);
 	}
@@ -370,9 +390,11 @@ void bed_free(struct bed *b)
 	bare_bpf__destroy(b->bare);
 	/* The namespace that we are in must not be one of those. */
 	netns_home();
-	close(b->client);
 	close(b->router);
-	close(b->server);
+	if (b->client >= 0)
+		close(b->client);
+	if (b->server >= 0)
+		close(b->server);
 }
 
 /* --- what is sent --- */
@@ -424,19 +446,21 @@ static void flush(void)
 void bed_conntrack_flush(struct bed *b)
 {
 	const struct contender *c = b->scene.contender;
+	double end = clock_wall() + FLUSH_SECONDS * 1e9;
 
 	netns_enter(b->router);
-	if (!c->unset) {
-		flush();
-		return;
-	}
-	c->unset();
-	/* The kernel's own way to the end of it is longer than the command's. */
-	for (int i = 0; i < 1000 && bed_conntrack(b); i++) {
+	if (c->unset)
+		c->unset();
+	flush();
+	/* The kernel's own way to the end of it may be longer than the command's. */
+	while (bed_conntrack(b)) {
+		if (clock_wall() > end)
+			die("conntrack flush: %lu entries stay", bed_conntrack(b));
 		usleep(10000);
 		flush();
 	}
-	c->setup(b);
+	if (c->unset)
+		contender_setup(&b->scene);
 }
 
 __u64 bed_forwarded(const struct bed *b)

@@ -48,6 +48,8 @@ void workspace_open(void);
 extern const char *ctbypass_program;
 
 void bed_make(struct bed *b, const struct scene *s);
+/* A router alone, between two devices, for its rules to be loaded; no packets. */
+void bed_make_router(struct bed *b, const struct scene *s);
 void bed_free(struct bed *b);
 
 /* The ruleset that needs conntrack, and conntrack's own settings, in the current namespace. */
@@ -96,6 +98,9 @@ void daemon_reload(struct bed *b, const char *rules);
  */
 __u64 daemon_outcome(const struct bed *b, unsigned int outcome);
 __u64 daemon_output(const struct bed *b);
+/* Bytes: of its maps, by the kernel's count; of the daemon itself, now and at its peak. */
+__u64 daemon_maps(const struct bed *b);
+__u64 daemon_resident(const struct bed *b, bool peak);
 /* A file for a set of that bed's. */
 const char *daemon_set_path(const struct bed *b);
 /* Have the daemon say on stderr what it does and counted. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -147,6 +148,54 @@ __u64 daemon_output(const struct bed *b)
 	}
 	json_decref(root);
 	return sum;
+}
+
+static unsigned long long number_in(const char *path, const char *format)
+{
+	_fclose_ FILE *f = fopen(path, "re");
+	unsigned long long n;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, format, &n) == 1)
+			return n;
+	}
+	die("%s: no line like %s", path, format);
+}
+
+__u64 daemon_maps(const struct bed *b)
+{
+	struct dirent *d;
+	char path[512];
+	__u64 sum = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/maps", b->pins);
+	dir = opendir(path);
+	if (!dir)
+		die("%s: %s", path, strerror(errno));
+	while ((d = readdir(dir))) {
+		_close_ int fd = -1;
+
+		if (*d->d_name == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/maps/%s", b->pins, d->d_name);
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			die("%s: %s", path, strerror(errno));
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		sum += number_in(path, "memlock: %llu");
+	}
+	closedir(dir);
+	return sum;
+}
+
+__u64 daemon_resident(const struct bed *b, bool peak)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", b->daemon);
+	return number_in(path, peak ? "VmHWM: %llu kB" : "VmRSS: %llu kB") << 10;
 }
 
 void daemon_explain(const struct bed *b)

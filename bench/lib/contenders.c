@@ -6,75 +6,26 @@
 #include "ctbypass/abi.h"
 #include "rulesets.h"
 
-static void run(const char *input, const char *program, const char *arg, const char *arg2)
+#define IPTABLES(backend) \
+	.argv = { "iptables-" backend "-restore" }, .argv6 = { "ip6tables-" backend "-restore" }
+#define NFT .argv = { "nft", "-f", "-" }
+
+/* Or entries would time out during the measurement. */
+static void keep_flows(void)
 {
-	const char *const argv[] = { program, arg, arg2, NULL };
+	static const char path[] = "/proc/sys/net/netfilter/nf_flowtable_udp_timeout";
 
-	command(input, argv);
-}
-
-static void setup_iptables(struct bed *b)
-{
-	_free_ char *rules = iptables_rules(&b->scene);
-
-	run(rules, b->scene.v6 ? "ip6tables-legacy-restore" : "iptables-legacy-restore", NULL,
-	    NULL);
-}
-
-static void setup_iptables_nft(struct bed *b)
-{
-	_free_ char *rules = iptables_rules(&b->scene);
-
-	run(rules, b->scene.v6 ? "ip6tables-nft-restore" : "iptables-nft-restore", NULL, NULL);
-}
-
-static void setup_ipset(struct bed *b)
-{
-	_free_ char *sets = ipset_sets(&b->scene, 1), *rules = iptables_set_rules(&b->scene);
-
-	run(sets, "ipset", "restore", NULL);
-	run(rules, b->scene.v6 ? "ip6tables-legacy-restore" : "iptables-legacy-restore", NULL,
-	    NULL);
-}
-
-static void setup_nft(struct bed *b)
-{
-	_free_ char *rules = nft_rules(&b->scene);
-
-	run(rules, "nft", "-f", "-");
-}
-
-static void setup_nft_set(struct bed *b)
-{
-	_free_ char *rules = nft_set_rules(&b->scene, 1);
-
-	run(rules, "nft", "-f", "-");
-}
-
-/* Flows are tracked; from their second packet on they go from the device's ingress to the other's
- * egress. */
-static void setup_flowtable(struct bed *b)
-{
-	(void)b;
-	run("table inet bench {\n"
-	    "	flowtable f { hook ingress priority 0; devices = { r0, r1 }; }\n"
-	    "	chain forward {\n"
-	    "		type filter hook forward priority -1;\n"
-	    "		udp dport 9000 flow add @f\n"
-	    "	}\n"
-	    "}\n",
-	    "nft", "-f", "-");
-	if (!access("/proc/sys/net/netfilter/nf_flowtable_udp_timeout", W_OK))
-		file_write("/proc/sys/net/netfilter/nf_flowtable_udp_timeout", "3600");
+	if (!access(path, W_OK))
+		file_write(path, "3600");
 }
 
 /* Flows in a flowtable hold their entries. */
 static void unset_flowtable(void)
 {
-	run("delete table inet bench\n", "nft", "-f", "-");
-}
+	static const char *const argv[] = { "nft", "-f", "-", NULL };
 
-_Static_assert(BENCH_PORT == 9000, "as the flowtable's rule says");
+	command("delete table inet bench\n", argv);
+}
 
 const struct contender contenders[] = {
 	{ .name = "none",
@@ -91,25 +42,29 @@ const struct contender contenders[] = {
 	  .what = "iptables-legacy, a NOTRACK rule in raw for each port",
 	  .stateful = true,
 	  .linear = true,
-	  .setup = setup_iptables },
+	  .steps = { { IPTABLES("legacy"), .text = iptables_rules,
+		       .replacement = iptables_rules } } },
 	{ .name = "iptables-nft",
 	  .what = "the same by iptables-nft",
 	  .stateful = true,
 	  .linear = true,
-	  .setup = setup_iptables_nft },
+	  .steps = { { IPTABLES("nft"), .text = iptables_rules, .replacement = iptables_rules } } },
 	{ .name = "ipset",
 	  .what = "iptables-legacy, one NOTRACK rule with an ipset: bitmap:port or hash:net",
 	  .stateful = true,
-	  .setup = setup_ipset },
+	  .steps = { { .argv = { "ipset", "restore" },
+		       .text = ipset_sets,
+		       .replacement = ipset_replacement },
+		     { IPTABLES("legacy"), .text = iptables_set_rules } } },
 	{ .name = "nft",
 	  .what = "nft, `udp dport N notrack` for each port",
 	  .stateful = true,
 	  .linear = true,
-	  .setup = setup_nft },
+	  .steps = { { NFT, .text = nft_rules, .replacement = nft_rules_replacement } } },
 	{ .name = "nft-set",
 	  .what = "nft, one notrack rule with a set; an interval set for prefixes",
 	  .stateful = true,
-	  .setup = setup_nft_set },
+	  .steps = { { NFT, .text = nft_set_rules, .replacement = nft_set_replacement } } },
 	{ .name = "ctbypass",
 	  .what = "ctbypass, notrack rules",
 	  .stateful = true,
@@ -144,7 +99,8 @@ const struct contender contenders[] = {
 	  .stateful = true,
 	  .way = WAY_REDIRECT,
 	  .entries = ENTRIES_ALL,
-	  .setup = setup_flowtable,
+	  .steps = { { NFT, .text = nft_flowtable } },
+	  .finish = keep_flows,
 	  .unset = unset_flowtable },
 };
 const size_t n_contenders = ARRAY_SIZE(contenders);
@@ -158,20 +114,53 @@ const struct contender *contender_find(const char *name)
 	return NULL;
 }
 
+bool contender_has_rules(const struct contender *c)
+{
+	return c->word || c->steps[0].argv[0];
+}
+
+const char *const *step_argv(const struct step *t, const struct scene *s)
+{
+	return s->v6 && t->argv6[0] ? t->argv6 : t->argv;
+}
+
+void contender_setup(const struct scene *s)
+{
+	const struct contender *c = s->contender;
+
+	for (int i = 0; i < STEPS_MAX && c->steps[i].argv[0]; i++) {
+		_free_ char *text = c->steps[i].text(s);
+
+		command(text, step_argv(&c->steps[i], s));
+	}
+	if (c->finish)
+		c->finish();
+}
+
 /* --- can it be had? --- */
 
-/* What it runs says why not, on stderr; nft with a place in its input in front. */
 static void try_setup(const void *arg)
 {
 	static const char *const cables[] = { "ip",   "link", "add",  "r0", "type",
 					      "veth", "peer", "name", "r1", NULL };
-	const struct contender *c = arg;
-	struct bed b = {
-		.scene = { .contender = c, .rules = 1, .prefixes = 1, .hit = true },
-	};
+	struct scene s = { .contender = arg, .rules = 1, .prefixes = 1, .hit = true };
 
 	command(NULL, cables);
-	c->setup(&b);
+	contender_setup(&s);
+}
+
+/* Without the place in its input that nft says in front. */
+static char *without_place(char *said, const struct contender *c)
+{
+	char *error = said ? strstr(said, "Error: ") : NULL;
+	struct strbuf b = {};
+
+	if (!said)
+		return NULL;
+	strbuf_addf(&b, "not here: %s says: %s", c->steps[0].argv[0],
+		    error ? error + strlen("Error: ") : said);
+	free(said);
+	return b.s;
 }
 
 const char *contender_why_not(const struct contender *c)
@@ -181,8 +170,8 @@ const char *contender_why_not(const struct contender *c)
 	size_t i = (size_t)(c - contenders);
 
 	_Static_assert(ARRAY_SIZE(contenders) <= ARRAY_SIZE(why), "as many as there are");
-	if (!asked[i] && c->setup)
-		why[i] = attempt(try_setup, c);
+	if (!asked[i] && c->steps[0].argv[0])
+		why[i] = without_place(attempt(try_setup, c), c);
 	asked[i] = true;
 	return why[i];
 }

@@ -72,7 +72,7 @@ const char *row_text(const struct group *g, const struct row *r)
 	static const char *const paths[] = { "", ", local", ", output" };
 	const struct scene *s = &r->scene;
 	static char text[192];
-	const char *match = s->contender->setup || s->contender->word ? match_text(s) : "-";
+	const char *match = contender_has_rules(s->contender) ? match_text(s) : "-";
 
 	(void)g;
 	snprintf(text, sizeof(text), "%-12s %-15s%s%s%s%s%s%s%s", s->contender->name, match,

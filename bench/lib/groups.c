@@ -347,6 +347,10 @@ struct group groups[] = {
 	  .what = "what XDP costs a packet that it passes to the stack",
 	  .fill = fill_passed,
 	  .more_rounds = 2 },
+	{ .name = "memory",
+	  .what = "bytes of a flow, a prefix, a rule",
+	  .collect = collect_memory },
+	{ .name = "load", .what = "loading and replacing rules", .collect = collect_load },
 };
 const size_t n_groups = ARRAY_SIZE(groups);
 

@@ -9,15 +9,19 @@
 #define ROWS_MAX   96
 #define LIMITS_MAX 16
 
+#define AMOUNTS_MAX   64
+#define AMOUNT_ROUNDS 3
+
 /* One line of a table. */
 struct row {
 	struct scene scene;
 	int reference;	     /* row that its ratio is to; itself: none */
 	const char *skipped; /* why; NULL: it is not */
 	struct bed *bed;
-	__u64 packets; /* of a round, on each core */
-	__u64 entries; /* that conntrack must have of it now */
-	bool alone;    /* its table is filled for each round and emptied behind it */
+	__u64 packets;	 /* of a round, on each core */
+	__u64 entries;	 /* that conntrack must have of it now */
+	bool alone;	 /* its table is filled for each round and emptied behind it */
+	__u64 forwarded; /* by the kernel's own forwarding, of what was measured */
 	int rounds;
 	double ns[ROUNDS_MAX];
 	double overlap; /* on two cores: the worst of its rounds */
@@ -35,19 +39,20 @@ struct limit {
 	double value;
 };
 
-/* Figures that are no packet's time: bytes, milliseconds. */
+/* A figure that is no packet's time: bytes, milliseconds. */
 struct amount {
-	char what[96];
+	char what[64];
 	const char *contender, *unit;
-	double value;
-	char *skipped; /* why; NULL: it is not */
-	double most;   /* limit; 0: none */
+	int n;
+	double v[AMOUNT_ROUNDS];
+	const char *skipped; /* why; NULL: it is not */
+	double most;	     /* limit; 0: none */
 };
 
 struct group {
 	const char *name, *what;
-	void (*fill)(struct group *g);	  /* rows and limits; or else */
-	void (*collect)(struct group *g); /* amounts */
+	void (*fill)(struct group *g);	  /* rows and limits; NULL: */
+	void (*collect)(struct group *g); /* measures amounts */
 	int more_rounds;		  /* times as many: a small difference of large figures */
 	int n_rows, n_limits, n_amounts;
 	struct row *rows;
@@ -57,7 +62,7 @@ struct group {
 
 struct options {
 	bool quick, once, leave_sysctls, json;
-	const char *json_file, *compare;
+	const char *json_file, *compare, *compare_with;
 	const char *groups, *only; /* comma-separated; NULL: all */
 	int rounds;
 	__u64 packets;
@@ -69,6 +74,12 @@ extern const size_t n_groups;
 
 /* Is name in a list with commas, or the list NULL? */
 bool listed(const char *list, const char *name);
+
+/* --- amounts.c: what a group's collect is --- */
+
+void collect_memory(struct group *g);
+void collect_load(struct group *g);
+double amount_median(const struct amount *a);
 
 /* --- measure.c --- */
 

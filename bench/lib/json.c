@@ -57,15 +57,39 @@ static json_t *limit_json(const struct group *g, const struct limit *l)
 			 "met", no ? json_null() : json_boolean(limit_met(g, l)));
 }
 
+static json_t *amount_json(const struct amount *a)
+{
+	json_t *o = json_pack("{s:s,s:s,s:s}", "contender", a->contender, "what", a->what, "unit",
+			      a->unit);
+	json_t *rounds = json_array();
+
+	for (int i = 0; i < a->n; i++)
+		json_array_append_new(rounds, json_real(a->v[i]));
+	json_object_set_new(o, "value", a->skipped ? json_null() : json_real(amount_median(a)));
+	json_object_set_new(o, "rounds", rounds);
+	if (a->skipped)
+		json_object_set_new(o, "skipped", json_string(a->skipped));
+	if (a->most > 0) {
+		json_object_set_new(o, "limit", json_real(a->most));
+		json_object_set_new(o, "met",
+				    a->skipped ? json_null()
+					       : json_boolean(amount_median(a) <= a->most));
+	}
+	return o;
+}
+
 static json_t *group_json(const struct group *g)
 {
-	json_t *rows = json_array(), *limits = json_array();
+	json_t *rows = json_array(), *limits = json_array(), *amounts = json_array();
 
 	for (int i = 0; i < g->n_rows; i++)
 		json_array_append_new(rows, row_json(g, &g->rows[i]));
 	for (int i = 0; i < g->n_limits; i++)
 		json_array_append_new(limits, limit_json(g, &g->limits[i]));
-	return json_pack("{s:s,s:o,s:o}", "name", g->name, "rows", rows, "limits", limits);
+	for (int i = 0; i < g->n_amounts; i++)
+		json_array_append_new(amounts, amount_json(&g->amounts[i]));
+	return json_pack("{s:s,s:o,s:o,s:o}", "name", g->name, "rows", rows, "limits", limits,
+			 "amounts", amounts);
 }
 
 json_t *result_json(json_t *facts)

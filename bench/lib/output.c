@@ -31,6 +31,19 @@ static void print_limit(const struct group *g, const struct limit *l)
 	       limit_quantile(g, l, 0.75), limit_met(g, l) ? "ok" : "MISSED");
 }
 
+static void print_amount(const struct amount *a)
+{
+	printf("%-12s %-45s ", a->contender, a->what);
+	if (a->skipped) {
+		printf("%15s %s\n", "-", a->skipped);
+		return;
+	}
+	printf("%15.0f %-5s", amount_median(a), a->unit);
+	if (a->most > 0)
+		printf(" <%-6.0f %s", a->most, amount_median(a) <= a->most ? "ok" : "MISSED");
+	printf("\n");
+}
+
 void print_group(const struct group *g)
 {
 	printf("\n%s: %s\n", g->name, g->what);
@@ -39,6 +52,8 @@ void print_group(const struct group *g)
 		       "3rd q.", "ratio");
 	for (int i = 0; i < g->n_rows; i++)
 		print_row(g, &g->rows[i]);
+	for (int i = 0; i < g->n_amounts; i++)
+		print_amount(&g->amounts[i]);
 	if (g->n_limits)
 		printf("%-58s %6s %8s %8s %8s\n", "limits", "limit", "is", "1st q.", "3rd q.");
 	for (int i = 0; i < g->n_limits; i++)

@@ -7,7 +7,7 @@
 
 #define PARTS	    64	   /* of the destinations' network: /16, IPv6 /40 */
 #define EACH_FROM   100000 /* so many prefixes, and each destination has its own */
-#define OTHER_PORTS 40000
+#define OTHER_PORTS 34000
 
 static const unsigned int destinations = 1 << 14; /* TRAFFIC_NETS */
 
@@ -18,12 +18,19 @@ static char *finish(struct strbuf *b)
 	return b->s;
 }
 
-unsigned int rule_port(const struct scene *s, unsigned int i)
+/* Sources go up to 1024 + 2^15. */
+static unsigned int rule_port(const struct scene *s, unsigned int i)
 {
-	return s->hit && i == s->rules - 1 ? BENCH_PORT : OTHER_PORTS + i;
+	return s->hit && i == s->rules - 1 ? BENCH_PORT : OTHER_PORTS + s->edition % 16 * 1000 + i;
 }
 
 /* --- prefixes --- */
+
+struct prefix {
+	__u32 addr; /* IPv6: the address's second and third 16 bits */
+	__u8 len;
+	__u16 first; /* IPv6: its first 16 bits */
+};
 
 static bool elsewhere4(__u32 net)
 {
@@ -63,11 +70,11 @@ static struct prefix fitting_prefix(bool v6, unsigned int of, unsigned int i)
 				.len = 10 + bits };
 }
 
-struct prefix *prefixes_make(const struct scene *s, unsigned int seed)
+static struct prefix *prefixes_make(const struct scene *s)
 {
 	struct prefix *p = calloc(s->prefixes + 1, sizeof(*p));
 	unsigned int fit = fitting(s);
-	__u32 state = seed * 2654435761U;
+	__u32 state = (s->edition + 1) * 2654435761U;
 
 	if (!p)
 		die("prefixes: %s", strerror(ENOMEM));
@@ -76,7 +83,7 @@ struct prefix *prefixes_make(const struct scene *s, unsigned int seed)
 	return p;
 }
 
-void prefix_text(const struct prefix *p, bool v6, char *out, size_t size)
+static void prefix_text(const struct prefix *p, bool v6, char *out, size_t size)
 {
 	__u32 a = p->addr;
 
@@ -87,10 +94,10 @@ void prefix_text(const struct prefix *p, bool v6, char *out, size_t size)
 			 p->len);
 }
 
-static void add_prefixes(struct strbuf *b, const struct scene *s, unsigned int seed,
-			 const char *before, const char *between)
+static void add_prefixes(struct strbuf *b, const struct scene *s, const char *before,
+			 const char *between)
 {
-	_free_ struct prefix *p = prefixes_make(s, seed);
+	_free_ struct prefix *p = prefixes_make(s);
 	char text[64];
 
 	for (unsigned int i = 0; i < s->prefixes; i++) {
@@ -126,9 +133,9 @@ static void add_mixed(struct strbuf *b, const struct scene *s, const char *word)
 	strbuf_addf(b, "%s daddr %s\n", word, s->hit ? BENCH_NET4 : "192.0.2.0/24");
 }
 
-char *ctbypass_rules(const struct scene *s, const char *word, const char *set_path,
-		     unsigned int seed)
+char *ctbypass_rules(const struct scene *s, const char *set_path)
 {
+	const char *word = s->contender->word;
 	struct strbuf b = {}, set = {};
 	_free_ char *text = NULL;
 
@@ -141,7 +148,7 @@ char *ctbypass_rules(const struct scene *s, const char *word, const char *set_pa
 		add_mixed(&b, s, word);
 		break;
 	case MATCH_PREFIX:
-		add_prefixes(&set, s, seed, "", "\n");
+		add_prefixes(&set, s, "", "\n");
 		strbuf_addf(&set, "\n");
 		text = finish(&set);
 		if (s->prefixes == 1) {
@@ -194,7 +201,7 @@ static void by_set(struct strbuf *b, const struct scene *s)
 					   : "ip daddr");
 }
 
-char *nft_set_rules(const struct scene *s, unsigned int seed)
+char *nft_set_rules(const struct scene *s)
 {
 	struct strbuf b = {};
 
@@ -206,10 +213,48 @@ char *nft_set_rules(const struct scene *s, unsigned int seed)
 	} else {
 		strbuf_addf(&b, "\t\ttype %s\n\t\tflags interval\n\t\telements = { ",
 			    s->v6 ? "ipv6_addr" : "ipv4_addr");
-		add_prefixes(&b, s, seed, "", ",\n");
+		add_prefixes(&b, s, "", ",\n");
 	}
 	strbuf_addf(&b, " }\n\t}\n");
 	nft_chains(&b, by_set, s);
+	return finish(&b);
+}
+
+static char *in_place_of(char *(*text)(const struct scene *), const struct scene *s)
+{
+	_free_ char *all = text(s);
+	struct strbuf b = {};
+
+	strbuf_addf(&b, "delete table inet bench\n");
+	strbuf_add(&b, all, strlen(all));
+	return finish(&b);
+}
+
+char *nft_rules_replacement(const struct scene *s)
+{
+	return in_place_of(nft_rules, s);
+}
+
+char *nft_set_replacement(const struct scene *s)
+{
+	return in_place_of(nft_set_rules, s);
+}
+
+/* Flows are tracked; from their second packet on they go from one device's ingress to the other. */
+char *nft_flowtable(const struct scene *s)
+{
+	struct strbuf b = {};
+
+	(void)s;
+	strbuf_addf(&b,
+		    "table inet bench {\n"
+		    "	flowtable f { hook ingress priority 0; devices = { r0, r1 }; }\n"
+		    "	chain forward {\n"
+		    "		type filter hook forward priority -1;\n"
+		    "		udp dport %d flow add @f\n"
+		    "	}\n"
+		    "}\n",
+		    BENCH_PORT);
 	return finish(&b);
 }
 
@@ -254,19 +299,36 @@ char *iptables_set_rules(const struct scene *s)
 	return finish(&b);
 }
 
-char *ipset_sets(const struct scene *s, unsigned int seed)
+static void ipset_set(struct strbuf *b, const struct scene *s, const char *name)
+{
+	char add[32];
+
+	snprintf(add, sizeof(add), "add %s ", name);
+	if (s->match == MATCH_PORT) {
+		strbuf_addf(b, "create %s bitmap:port range 0-65535\n", name);
+		for (unsigned int i = 0; i < s->rules; i++)
+			strbuf_addf(b, "%s%u\n", add, rule_port(s, i));
+	} else {
+		strbuf_addf(b, "create %s hash:net family inet%s maxelem 4000000\n", name,
+			    s->v6 ? "6" : "");
+		add_prefixes(b, s, add, "\n");
+		strbuf_addf(b, "\n");
+	}
+}
+
+char *ipset_sets(const struct scene *s)
 {
 	struct strbuf b = {};
 
-	if (s->match == MATCH_PORT) {
-		strbuf_addf(&b, "create bench bitmap:port range 0-65535\n");
-		for (unsigned int i = 0; i < s->rules; i++)
-			strbuf_addf(&b, "add bench %u\n", rule_port(s, i));
-	} else {
-		strbuf_addf(&b, "create bench hash:net family inet%s maxelem 4000000\n",
-			    s->v6 ? "6" : "");
-		add_prefixes(&b, s, seed, "add bench ", "\n");
-		strbuf_addf(&b, "\n");
-	}
+	ipset_set(&b, s, "bench");
+	return finish(&b);
+}
+
+char *ipset_replacement(const struct scene *s)
+{
+	struct strbuf b = {};
+
+	ipset_set(&b, s, "next");
+	strbuf_addf(&b, "swap next bench\ndestroy next\n");
 	return finish(&b);
 }

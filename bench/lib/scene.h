@@ -52,6 +52,7 @@ struct scene {
 	bool hit;		      /* the last rule fits every packet, or none does */
 	bool v6;
 	unsigned int cores;
+	unsigned int edition; /* of the rules: what does not fit is different in each */
 	/* The following may differ between two runs on one bed. */
 	unsigned int size; /* of the frame */
 	__u64 flows;
@@ -72,6 +73,16 @@ enum entries {
 	ENTRIES_ALL,
 };
 
+/* A command that is given rules. */
+struct step {
+	const char *argv[4], *argv6[4];	      /* argv6 NULL: the same for IPv6 */
+	char *(*text)(const struct scene *s); /* on its standard input */
+	char *(*replacement)(
+		const struct scene *s); /* of an earlier edition; NULL: stays as it is */
+};
+
+#define STEPS_MAX 2
+
 struct contender {
 	const char *name, *what;
 	bool stateful; /* the ruleset that every bypass is made for is loaded as well */
@@ -80,18 +91,26 @@ struct contender {
 	bool no_path; /* packets end where they come in */
 	enum way way;
 	enum entries entries;
-	unsigned int outcome; /* of ctbypass's rules, enum ctb_outcome; for those with a daemon */
+	struct step steps[STEPS_MAX]; /* in the router; none without argv[0] */
+	void (*finish)(void);	      /* likewise, behind them; may be NULL */
+	/* Conntrack lets its entries go only behind this; NULL: at once. */
+	void (*unset)(void);
 	const char *word;     /* first word of the daemon's rules; NULL: no daemon */
+	unsigned int outcome; /* of those rules, enum ctb_outcome */
 	bool no_xdp;	      /* the daemon gets -X */
 	const char *xdp, *tc; /* program of bare.bpf.c on r0 */
-	void (*setup)(struct bed *b); /* in the router; NULL: nothing to be done */
-	void (*unset)(void); /* conntrack lets its entries go only behind this; NULL: at once */
 };
 
 extern const struct contender contenders[];
 extern const size_t n_contenders;
 
 const struct contender *contender_find(const char *name);
+/* Does it have rules, be they commands' or the daemon's? */
+bool contender_has_rules(const struct contender *c);
+/* The command of a step for this scene's family. */
+const char *const *step_argv(const struct step *t, const struct scene *s);
+/* Take all of its steps in the current namespace. */
+void contender_setup(const struct scene *s);
 
 /*
  * NULL, or why this kernel or system cannot have it: what the commands that it takes said in a

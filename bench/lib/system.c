@@ -459,17 +459,28 @@ static void cpu_model(char *out, size_t size)
 	}
 }
 
-unsigned long memory_available(void)
+static unsigned long meminfo(const char *name)
 {
 	_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	size_t len = strlen(name);
 	char line[128];
-	unsigned long kib;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
-			return kib << 10;
+		if (!strncmp(line, name, len) && line[len] == ':')
+			return strtoul(line + len + 1, NULL, 10) << 10;
 	}
-	die("/proc/meminfo: no MemAvailable");
+	die("/proc/meminfo: no %s", name);
+}
+
+unsigned long memory_available(void)
+{
+	return meminfo("MemAvailable");
+}
+
+/* Slabs, also of large kmalloc()s; vmalloc(), where BPF maps are; per-CPU memory. */
+unsigned long memory_kernel(void)
+{
+	return meminfo("SUnreclaim") + meminfo("VmallocUsed") + meminfo("Percpu");
 }
 
 static void add_file(json_t *o, const char *name, const char *path)

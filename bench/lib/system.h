@@ -85,8 +85,9 @@ void clock_judge(double share);
 bool clock_plain(void);
 const char *clock_name(void);
 
-/* Bytes that programs can have without swapping. */
+/* Bytes that programs can have without swapping; that the kernel has for itself. */
 unsigned long memory_available(void);
+unsigned long memory_kernel(void);
 
 /* Facts about machine and kernel, for people and as JSON. */
 json_t *machine_facts(int cpu);
