@@ -34,7 +34,8 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
-E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c))
+E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c)) \
+	$(B)/tests/e2e/drop_cap.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 	$(filter-out %.bpf.c,$(wildcard bench/lib/*.c)))
@@ -114,6 +115,11 @@ $(B)/tests/e2e/%.bpf.o: tests/e2e/lib/%.bpf.c
 	$(call say,BPF)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/tests/e2e/%.so: tests/e2e/lib/%.c
+	$(call say,LD)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared $< -o $@
 
 $(B)/bench/lib/%.bpf.o: bench/lib/%.bpf.c
 	$(call say,BPF)

@@ -12,6 +12,9 @@
 # and says why, and fails otherwise, also when it takes too long. Comments in a scenario:
 #   # run: alone         nothing else runs beside it
 #   # run: long          only with --long
+#   # run: confined      also with its daemon under the restrictions of the systemd unit; with --long
+#                        all are. The name has " confined" at its end then. CTB_CONFINE=1 in the
+#                        environment: so each, and only so
 #   # timeout: SECONDS   default 60
 #   # kernels: few       is one of the few that scripts/kernels/check.sh runs with FEW=1
 # CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
@@ -120,12 +123,14 @@ criterion() {
 }
 
 scenario() {
-	local file=$1 name limit out status=0 started=${EPOCHREALTIME/./} took why
-	name=e2e/$(basename "$file" .sh)
+	local file=${1% confined} name limit out status=0 started=${EPOCHREALTIME/./} took why
+	local confine=${CTB_CONFINE:-}
+	[[ $1 == "$file" ]] || confine=1
+	name="e2e/$(basename "$file" .sh)${confine:+ confined}"
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$file")
 	limit=$((${limit:-60} * slow))
-	out=$log/e2e_${file##*/}.log
-	timeout -k 5 "$limit" "$file" >"$out" 2>&1 </dev/null || status=$?
+	out=$log/e2e_${file##*/}${confine:+.confined}.log
+	CTB_CONFINE=$confine timeout -k 5 "$limit" "$file" >"$out" 2>&1 </dev/null || status=$?
 	took=$(((${EPOCHREALTIME/./} - started) / 100000))
 	took=$((took / 10)).$((took % 10))
 	case $status in
@@ -161,16 +166,28 @@ if wanted docs; then
 	fi
 fi
 
+confined_too() {
+	[[ -z ${CTB_CONFINE:-} ]] || return 1
+	grep -q '^# run: confined$' "$1" && return
+	((long)) && grep -qE '^[^#]*\bdaemon_(start|conf)\b' "$1"
+}
+
 beside=() alone=()
 for f in tests/e2e/[0-9][0-9]_*.sh; do
-	wanted "e2e/${f##*/}" || continue
 	if grep -q '^# run: long$' "$f" && ! ((long)); then
 		continue
-	elif grep -q '^# run: alone$' "$f"; then
-		alone+=("$f")
-	else
-		beside+=("$f")
 	fi
+	runs=("$f")
+	! confined_too "$f" || runs+=("$f confined")
+	for f in "${runs[@]}"; do
+		if ! wanted "e2e/${f##*/}"; then
+			continue
+		elif grep -q '^# run: alone$' "${f% confined}"; then
+			alone+=("$f")
+		else
+			beside+=("$f")
+		fi
+	done
 done
 running=0
 for f in "${beside[@]}"; do

@@ -3,6 +3,7 @@
 # A UDP service on 8080: 1,000 flows of each family leave no conntrack entry, the rule's counters
 # are what the wire carried, the replies are UNTRACKED in OUTPUT. 8081 beside it stays tracked.
 # kernels: few
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

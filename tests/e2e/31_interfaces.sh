@@ -3,6 +3,7 @@
 # Interfaces that appear, disappear, come back and are renamed while the daemon runs; named ones,
 # globs and the default; a cable in a bridge is judged once.
 # kernels: few
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

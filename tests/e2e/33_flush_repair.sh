@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # `nft flush ruleset` by the operator is noticed and repaired, with a warning; the saved ruleset
 # loads again elsewhere.
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

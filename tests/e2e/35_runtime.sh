@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Rules and sets changed while running do what they say to the very next packets, keep the counters
 # of the others, outlive the daemon and end with `reload`.
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -5,6 +5,7 @@
 # senders that leave checksums to the hardware (which tc has to forward), in tc with GSO and GRO, and
 # jumbo frames, of which XDP sees several buffers. 1 GB in all, 10 GB in the long run. Both families
 # at once; the fast path is what carried it; conntrack saw nothing.
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
