@@ -35,38 +35,38 @@ static __always_inline __u32 lowest_bit(__u64 x)
 /* Returns the class, or -1. */
 static __always_inline int class4(__u32 addr)
 {
-	__u32 key = addr >> 16, low = addr & 0xffff, n, at;
+	__u32 key = addr >> 16, low = addr & 0xff, n, at, page;
 	struct ctb_addr4_top *top = bpf_map_lookup_elem(&addr4_top, &key);
+	struct ctb_addr4_index *ix;
 	struct ctb_addr4_page *p;
 
 	if (!top)
 		return -1;
-	at = top->first;
-	n = top->more;
-	if (!n)
-		return at;
 	key = top->at;
-	if (n == CTB_INDEXED4) {
-		struct ctb_addr4_index *ix = bpf_map_lookup_elem(&addr4_index, &key);
-
-		if (!ix)
-			return -1;
-		at = ix->at[low >> 8];
-		n = ix->more[low >> 8];
-		key = ix->page + at / CTB_PAGE4;
-	}
+	page = top->page;
+	if (key & CTB_WHOLE4)
+		return key & 0xffff;
+	ix = bpf_map_lookup_elem(&addr4_index, &key);
+	if (!ix)
+		return -1;
+	at = ix->of[addr >> 8 & 0xff];
+	if (!(at & CTB_CUT4))
+		return at;
+	at = (at & ~CTB_CUT4) * CTB_UNIT4;
+	key = page + at / CTB_PAGE4;
 	p = bpf_map_lookup_elem(&addr4_pages, &key);
 	if (!p)
 		return -1;
-		/* n more ranges; no branch but the loop's: what a large set costs a packet. */
+	n = p->range[at & (CTB_PAGE4 - 1)] >> 16;
+	/* n more ranges; no branch but the loop's. */
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < CTB_PAGE4_STEPS && n; i++) {
+	for (int i = 0; i <= CTB_PAGE4_STEPS && n; i++) {
 		__u32 half = (n + 1) / 2;
 
-		at += half & STARTS_BEFORE(p->start[(at + half) & (CTB_PAGE4 - 1)], low);
+		at += half & STARTS_BEFORE(p->range[(at + half) & (CTB_PAGE4 - 1)] >> 16, low);
 		n -= half;
 	}
-	return p->class_id[at & (CTB_PAGE4 - 1)];
+	return p->range[at & (CTB_PAGE4 - 1)] & 0xffff;
 }
 
 static __always_inline int starts_before6(const struct ctb_addr6_node *n, __u32 i, __u64 hi,
@@ -112,6 +112,16 @@ static __always_inline int addr_class(const struct ctb_pkt *p, int src)
 	return class4(src ? p->src_lo : p->dst_lo);
 }
 
+/*
+ * A number that clang knows nothing of any more: 6.1's verifier loses the range of what was
+ * spilled, and clang would leave out a mask that brings it back.
+ */
+static __always_inline __u32 unranged(__u32 v)
+{
+	asm volatile("" : "+r"(v));
+	return v;
+}
+
 /* The class of a port, or -1. */
 static __always_inline int port_class(__u32 port, int any_port)
 {
@@ -123,8 +133,7 @@ static __always_inline int port_class(__u32 port, int any_port)
 	map = bpf_map_lookup_elem(&ports, &zero);
 	if (!map)
 		return -1;
-	port &= 0xffff;
-	return CTB_PORT_CLASS(map, port);
+	return CTB_PORT_CLASS(map, unranged(port) & 0xffff);
 }
 
 static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
@@ -195,7 +204,7 @@ static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int
 			return 0;
 	}
 	if (asks(CTB_F_PROTO, m)) {
-		m &= small.rows[CTB_F_PROTO][p->proto];
+		m &= small.rows[CTB_F_PROTO][unranged(p->proto) & 0xff];
 		if (!(m & wanted))
 			return 0;
 	}

@@ -305,74 +305,60 @@ static int add_page(struct sink4 *s)
 	return 0;
 }
 
-/* Append range r[i] of the chunk to the last page, which has room. */
-static void put_range(struct sink4 *s, size_t i)
-{
-	struct ctb_addr4_page *p = &s->out->pages4[s->out->n_pages4 - 1];
-
-	p->start[s->used] = s->r[i].start;
-	p->class_id[s->used++] = s->r[i].class_id;
-}
-
 /*
- * More ranges than this in a /16 begin on a fresh page: repeated ranges and rests of pages then
- * still leave every place below 65536, since a /24 takes at most a quarter of a page.
+ * The ranges of a /24, n from r[i] on, on the last page or a new one. *unit: where, counted from
+ * page `first`. A /16 takes less than half of the places that a unit's 15 bits can name: 65,536 at
+ * most, and a quarter of each page may stay free.
  */
-#define FRESH_PAGE4 32768
-
-static int close_indexed(struct sink4 *s, struct ctb_addr4_top *top)
+static int put_ranges(struct sink4 *s, size_t i, size_t n, size_t first, __u16 *unit)
 {
 	struct compiled *out = s->out;
-	struct ctb_addr4_index *ix;
-	size_t i = 0;
+	__u32 *range;
 
-	if (ARRAY_RESERVE(out->index4, s->cap_index, out->n_index4 + 1))
+	if ((!out->n_pages4 || s->used + n > CTB_PAGE4) && add_page(s))
 		return -ENOMEM;
-	if ((!out->n_pages4 || s->used == CTB_PAGE4 || s->n > FRESH_PAGE4) && add_page(s))
-		return -ENOMEM;
-	top->at = (__u32)out->n_index4;
-	top->more = CTB_INDEXED4;
-	ix = &out->index4[out->n_index4++];
-	*ix = (struct ctb_addr4_index){ .page = (__u32)out->n_pages4 - 1 };
-	for (size_t b = 0; b < 256; b++) {
-		size_t end = i, inherited;
-
-		while (end < s->n && s->r[end].start >> 8 == b)
-			end++;
-		/* Unless a range starts with the /24, the one before reaches into it. */
-		inherited = i == end || s->r[i].start & 0xff ? 1 : 0;
-		if (s->used + (end - i) > CTB_PAGE4) {
-			if (add_page(s))
-				return -ENOMEM;
-			if (inherited)
-				put_range(s, i - 1);
-		}
-		ix->at[b] = (__u16)((out->n_pages4 - 1 - ix->page) * CTB_PAGE4 + s->used -
-				    inherited);
-		ix->more[b] = (__u8)(end - i - 1 + inherited);
-		for (; i < end; i++)
-			put_range(s, i);
-	}
+	*unit = (__u16)(((out->n_pages4 - 1 - first) * CTB_PAGE4 + s->used) / CTB_UNIT4);
+	range = &out->pages4[out->n_pages4 - 1].range[s->used];
+	range[0] = (__u32)(n - 1) << 16 | s->r[i].class_id;
+	for (size_t k = 1; k < n; k++)
+		range[k] = (__u32)(s->r[i + k].start & 0xff) << 16 | s->r[i + k].class_id;
+	s->used += (n + CTB_UNIT4 - 1) / CTB_UNIT4 * CTB_UNIT4;
 	return 0;
 }
 
 static int close_chunk(struct sink4 *s)
 {
-	struct ctb_addr4_top *top = &s->out->top4[s->chunk];
+	struct compiled *out = s->out;
+	struct ctb_addr4_top *top = &out->top4[s->chunk];
+	size_t i = 0, first = out->n_pages4 ? out->n_pages4 - 1 : 0;
+	struct ctb_addr4_index *ix;
 
 	if (s->n == 1) {
-		top->first = s->r[0].class_id;
+		top->at = CTB_WHOLE4 | s->r[0].class_id;
 		return 0;
 	}
-	if (s->n > CTB_SMALL4)
-		return close_indexed(s, top);
-	if ((!s->out->n_pages4 || s->used + s->n > CTB_PAGE4) && add_page(s))
+	if (ARRAY_RESERVE(out->index4, s->cap_index, out->n_index4 + 1))
 		return -ENOMEM;
-	top->at = (__u32)s->out->n_pages4 - 1;
-	top->first = (__u16)s->used;
-	top->more = (__u16)(s->n - 1);
-	for (size_t i = 0; i < s->n; i++)
-		put_range(s, i);
+	top->at = (__u32)out->n_index4;
+	top->page = (__u32)first;
+	ix = &out->index4[out->n_index4++];
+	/* r[i] is the range that the /24 begins with. */
+	for (size_t b = 0; b < 256; b++) {
+		size_t end;
+		__u16 unit;
+
+		if (i + 1 < s->n && s->r[i + 1].start == b << 8)
+			i++;
+		for (end = i + 1; end < s->n && s->r[end].start >> 8 == b;)
+			end++;
+		ix->of[b] = s->r[i].class_id;
+		if (end - i > 1 || s->r[i].class_id & CTB_CUT4) {
+			if (put_ranges(s, i, end - i, first, &unit))
+				return -ENOMEM;
+			ix->of[b] = CTB_CUT4 | unit;
+		}
+		i = end - 1;
+	}
 	return 0;
 }
 

@@ -6,22 +6,21 @@
 static __u32 class4(const struct compiled *c, __u32 addr)
 {
 	const struct ctb_addr4_top *top = &c->top4[addr >> 16];
-	__u32 low = addr & 0xffff, page = top->at, at = top->first, last = at + top->more;
-	const struct ctb_addr4_page *p;
+	__u32 low = addr & 0xff, at, last;
+	const __u32 *range;
 
-	if (!top->more)
-		return top->first;
-	if (top->more == CTB_INDEXED4) {
-		const struct ctb_addr4_index *ix = &c->index4[top->at];
-
-		at = ix->at[low >> 8];
-		last = at + ix->more[low >> 8];
-		page = ix->page + at / CTB_PAGE4;
-	}
-	p = &c->pages4[page];
-	while (at < last && p->start[(at + 1) % CTB_PAGE4] <= low)
+	if (top->at & CTB_WHOLE4)
+		return top->at & 0xffff;
+	at = c->index4[top->at].of[addr >> 8 & 0xff];
+	if (!(at & CTB_CUT4))
+		return at;
+	at = (at & ~CTB_CUT4) * CTB_UNIT4;
+	range = c->pages4[top->page + at / CTB_PAGE4].range;
+	at %= CTB_PAGE4;
+	last = at + (range[at] >> 16);
+	while (at < last && range[at + 1] >> 16 <= low)
 		at++;
-	return p->class_id[at % CTB_PAGE4];
+	return range[at] & 0xffff;
 }
 
 static __u32 class6(const struct compiled *c, __u64 hi, __u64 lo)

@@ -13,7 +13,7 @@
 #include "spread.h"
 
 struct spread_config config = {};
-__u64 state = 1;
+__u64 state = 1, fences = 0;
 
 /* The program that is measured, at 0. */
 struct {
@@ -41,6 +41,9 @@ int spread(struct __sk_buff *skb)
 		*(__be64 *)&ip6->daddr = bpf_cpu_to_be64(SPREAD_NET6 | (__u64)prefix << 16 | host);
 	else
 		ip->daddr = bpf_htonl(prefix << 8 | host);
+	/* A locked instruction: what the last packet still waits for is not hidden behind this one.
+	 */
+	__sync_fetch_and_add(&fences, 1);
 	bpf_tail_call(skb, &next, 0);
 	return TC_ACT_SHOT;
 }

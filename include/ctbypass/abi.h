@@ -219,40 +219,41 @@ struct ctb_ports {
 
 /*
  * IPv4 addresses: the address space is cut into ranges of one class each (prefixes of all sets
- * and `local` merged). Map `addr4_top` is indexed by the upper 16 bits; the ranges inside such a
- * /16 stand one behind the other in a page of `addr4_pages`, ascending, and are searched by
- * halves. A /16 with more than a few has an index in `addr4_index` by the next 8 bits, so that
- * what is left to search is seldom more than one. The scheme is that of DXR (Zec, Rizzo, Mikuc:
- * "DXR: towards a billion routing lookups per second in software", 2012) with the index added.
+ * and `local` merged). Map `addr4_top` is indexed by the upper 16 bits: a /16 that is cut up has an
+ * element of `addr4_index`, which is indexed by the next 8. A /24 that is cut up too has its ranges
+ * in a page of `addr4_pages`, one behind the other, to be searched by halves. So an address takes
+ * two loads, whatever the number of prefixes, and one or two more where prefixes are longer than 24
+ * bits.
  */
 struct ctb_addr4_top {
-	__u32 at;    /* more > 0: the page; CTB_INDEXED4: the element of addr4_index */
-	__u16 first; /* more > 0: place of the first range in the page; 0: the class of the /16 */
-	__u16 more;  /* ranges beside the first; 0: the whole /16 has one class; CTB_INDEXED4 */
+	__u32 at;   /* element of addr4_index, or CTB_WHOLE4 and the class of the /16 */
+	__u32 page; /* that places in its pages count from */
 };
 _Static_assert(sizeof(struct ctb_addr4_top) == 8, "map layout");
 
-#define CTB_INDEXED4	0xffff
-#define CTB_SMALL4	4    /* ranges of a /16 up to which it has no index */
-#define CTB_PAGE4	1024 /* ranges in a page */
-#define CTB_PAGE4_STEPS 8    /* to find one among the 256 at most that are searched: log2 */
+#define CTB_WHOLE4 0x80000000
 
 /*
- * The ranges that addresses of the b-th /24 can lie in: at[b] and more[b] behind it. Places count
- * from the first of `page`: place p is place p % 1024 of page + p / 1024. Those of one /24 never
- * lie on two pages; a range that reaches into the next page is repeated there.
+ * By /24: its class, or CTB_CUT4 and its place in units of CTB_UNIT4 ranges: place p is range
+ * p % 1024 of page + p / 1024. Those of one /24 never lie on two pages.
  */
 struct ctb_addr4_index {
-	__u32 page;
-	__u16 at[256];
-	__u8 more[256];
-	__u8 pad[4];
+	__u16 of[256];
 };
-_Static_assert(sizeof(struct ctb_addr4_index) == 776, "map layout");
+_Static_assert(sizeof(struct ctb_addr4_index) == 512, "map layout");
 
+#define CTB_CUT4  0x8000 /* larger classes are ranges too */
+#define CTB_UNIT4 4
+
+#define CTB_PAGE4	1024 /* ranges in a page */
+#define CTB_PAGE4_STEPS 8    /* to find one among 256: log2 */
+
+/*
+ * A range: its class in the lower 16 bits, above it the last 8 bits of its first address. The first
+ * range of a /24 has no need for that and says how many more there are.
+ */
 struct ctb_addr4_page {
-	__u16 start[CTB_PAGE4]; /* lower 16 bits of the range's first address */
-	__u16 class_id[CTB_PAGE4];
+	__u32 range[CTB_PAGE4];
 };
 _Static_assert(sizeof(struct ctb_addr4_page) == 4096, "map layout");
 
