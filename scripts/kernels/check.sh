@@ -15,6 +15,7 @@
 #   KERNELS   default: 6.1 6.12
 #   FEW       1: only the program tests and the scenarios with a line `# kernels: few`
 #   PARALLEL  1 (default): all kernels at once; 0: one after the other
+#   CTB_CONFINE  1: the daemons of all scenarios run under the systemd unit's restrictions
 #   CTB_SLOW  how much longer than on real hardware things may take (default 8)
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -36,7 +37,8 @@ if ((!${#patterns[@]})); then
 		patterns+=(e2e/)
 	fi
 fi
-printf -v command 'export CTB_SLOW=%q\ntests/run.sh build' "${CTB_SLOW:-8}"
+printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q\ntests/run.sh build' "${CTB_SLOW:-8}" \
+	"${CTB_CONFINE:-}"
 printf -v words ' %q' "${patterns[@]}"
 command+=$words
 

@@ -3,7 +3,6 @@
 # Under load: kill -9 of the daemon, a while without one, restart, orderly stop and start, upgrade to
 # another build. No packet of a bypassed flow is tracked or lost, no counter goes back.
 # kernels: few
-# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A daemon that starts over what another left: another configuration, another attach mode, devices
 # that came and went meanwhile, a table that was flushed meanwhile, pins that are not on bpffs.
+# run: confined
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

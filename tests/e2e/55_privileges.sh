@@ -3,7 +3,7 @@
 # What the daemon may still do once it has started, and the unit's restrictions: that they hold, that
 # they are enough, and that none of them is there for nothing. Which operation needs which capability:
 # 56_capabilities.sh. Other scenarios run under the unit with CTB_CONFINE=1.
-# timeout: 120
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
@@ -135,7 +135,7 @@ daemon_stop
 
 # What root may do by itself, and under the unit not. (From a place that the unit does not hide.)
 cp "$LAB_LIB/confined_probe.py" $LAB/probe.py
-mount -t tmpfs elsewhere /mnt
+mount -t tmpfs elsewhere /var/lib
 on server $PYTHON $LAB/probe.py >$LAB/free
 confine "$UNIT" $PYTHON $LAB/probe.py || true # it does not say that it is ready
 while read -r name free unit; do

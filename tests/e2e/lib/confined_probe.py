@@ -43,7 +43,7 @@ ATTEMPTS = {
     "writable-code": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC).close(),
     "write-run": lambda: write("/run"),
     "write-bpf": lambda: make_directory("/sys/fs/bpf/probe"),
-    "write-other": lambda: write("/mnt"),
+    "write-other": lambda: write("/var/lib"),
     "sysctl": lambda: open_it("/proc/sys/net/ipv4/ip_forward", os.O_WRONLY),
     "read-sysctl": lambda: open_it("/proc/sys/net/ipv4/ip_forward"),
     "sysfs": lambda: open_it("/sys/class/net/lo/mtu", os.O_WRONLY),
