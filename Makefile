@@ -41,8 +41,8 @@ BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 	$(filter-out %.bpf.c,$(wildcard bench/lib/*.c)))
 BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/lib/*.bpf.c))
 
-.PHONY: all demo check check-long check-kernels vm bench bench-quick bench-classify bench-forward \
-	bench-load fuzz install uninstall format clean help tests deps
+.PHONY: all demo check check-long check-kernels vm bench bench-quick bench-results bench-classify \
+	bench-forward fuzz install uninstall format clean help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -50,7 +50,7 @@ all: $(B)/ctbypass
 
 help:
 	@echo "all demo check check-long check-kernels vm fuzz install uninstall format clean"
-	@echo "bench bench-quick bench-classify bench-forward bench-load; BENCH=\"-g rules\" (options)"
+	@echo "bench bench-quick bench-results bench-classify bench-forward; BENCH=\"-g rules\" (options)"
 	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
@@ -88,17 +88,20 @@ bench bench-quick bench-forward: deps
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/ctbypass-bench
 	$(Q)$(B)/bench/ctbypass-bench $(BENCH_$@) $(BENCH)
 BENCH_bench-quick := --quick
+# One run for bench/results: as data, as a table with the machine, as curves.
+bench-results:
+	$(Q)scripts/install-deps.sh --bench
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/ctbypass-bench
+	$(Q)mkdir -p bench/results
+	$(Q)$(B)/bench/ctbypass-bench --json bench/results/result.json $(BENCH) >bench/results/table.txt
+	$(Q)bench/plot.sh bench/results/result.json bench/results
 BENCH_bench-forward := -g forward,passed
-
-bench-load: deps
-	$(Q)$(MAKE) --no-print-directory all
-	$(Q)bench/load.sh $(B)/ctbypass
 
 bench-classify: deps
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify
 	$(Q)$(B)/bench/classify
 
-tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS)
+tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS) $(B)/bench/ctbypass-bench
 fuzz: $(FUZZERS)
 
 $(B)/%.bpf.o: bpf/%.bpf.c
