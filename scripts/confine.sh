@@ -24,7 +24,7 @@ inside() {
 	local dir=$1
 	mount -t proc proc /proc
 	# In the place of what is there, not on top: systemd is confused by what it cannot reach.
-	umount -R -l /sys/fs/cgroup
+	umount -R -l /sys/fs/cgroup 2>/dev/null || true
 	mount -t cgroup2 cgroup /sys/fs/cgroup
 	mount -t tmpfs tmp /tmp
 	mount -t tmpfs tmp /var/tmp
