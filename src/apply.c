@@ -89,6 +89,20 @@ static int render(struct daemon *d, const struct live *l, __u32 mark, struct nft
 	return err ? error_set(error, err, "rendering for nft: %s", strerror(-err)) : 0;
 }
 
+/* A transaction of ours, or, without a script, our table's removal; see nft_watch_pause(). */
+static int change_nft(struct daemon *d, const char *script, char **words)
+{
+	int err, deaf;
+
+	nft_watch_pause(d->nft_fd);
+	err = script ? nft_run(script, false, words) : nft_remove(words);
+	deaf = nft_watch_resume(d->nft_fd);
+	if (deaf)
+		log_warn("cannot watch nftables any more: %s", strerror(-deaf));
+	d->own_nft = true;
+	return err;
+}
+
 /* Run a plan and remember what it left. */
 static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 {
@@ -96,8 +110,7 @@ static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
 	int err;
 
 	if (plan->script.len) {
-		d->own_nft = true;
-		err = nft_run(plan->script.s, false, &words);
+		err = change_nft(d, plan->script.s, &words);
 		if (err)
 			return error_set(error, err, "nft refused the new table: %s",
 					 words ? words : strerror(-err));
@@ -118,8 +131,7 @@ static void remove_leftovers(struct daemon *d)
 
 	if (!script)
 		return;
-	d->own_nft = true;
-	err = nft_run(script, false, &words);
+	err = change_nft(d, script, &words);
 	if (err)
 		log_warn("cannot remove what the last change of rules replaced in nft: %s",
 			 words ? words : strerror(-err));
@@ -460,8 +472,7 @@ int apply_restore_nft(struct daemon *d, char **error)
 	nft_state_free(d->nft);
 	d->nft = NULL;
 	/* Half of it may be left, without a chain that we need. */
-	d->own_nft = true;
-	err = nft_remove(&words);
+	err = change_nft(d, NULL, &words);
 	if (err)
 		return error_set(error, err, "%s", words ? words : strerror(-err));
 	return refresh_nft(d, error);

@@ -459,24 +459,11 @@ static void refresh_host(struct daemon *d)
 	d->refresh_at = now_ms() + RETRY_MS;
 }
 
-/*
- * Our own transactions are told like everybody's. All of one is there when nft_run() returns, so
- * one look at the socket takes it off again; then a change by somebody else is one more event.
- */
-static void on_nft_event(struct daemon *d)
+/* Our table was removed, or changed, by somebody else: put it right. */
+static void mend_nft(struct daemon *d, bool gone)
 {
 	_free_ char *error = NULL;
-	int r = nft_watch_drain(d->nft_fd);
-	bool ours = d->own_nft, gone;
 
-	if (r < 0)
-		log_warn("watching nftables: %s", strerror(-r));
-	if (!r)
-		return;
-	d->own_nft = false;
-	gone = nft_present() == 0;
-	if (!gone && ours)
-		return;
 	if (gone ? apply_restore_nft(d, &error) : apply_repair_nft(d, &error)) {
 		log_err("table inet ctbypass was %s and cannot be put back: %s",
 			gone ? "removed" : "changed", error ? error : "out of memory");
@@ -492,6 +479,27 @@ static void on_nft_event(struct daemon *d)
 		d->repaired++;
 		log_info("somebody else changed table inet ctbypass, or may have; made it right");
 	}
+}
+
+static void on_nft_event(struct daemon *d)
+{
+	int r = nft_watch_drain(d->nft_fd);
+
+	if (r < 0)
+		log_warn("watching nftables: %s", strerror(-r));
+	if (r)
+		mend_nft(d, nft_present() == 0);
+}
+
+/*
+ * During a transaction of our own we did not listen. What somebody did to the table between its
+ * end and our listening again, most likely `nft flush ruleset`, would never be noticed.
+ */
+static void look_after_own_nft(struct daemon *d)
+{
+	d->own_nft = false;
+	if (nft_present() == 0)
+		mend_nft(d, true);
 }
 
 static __u64 earlier(__u64 a, __u64 b)
@@ -551,6 +559,8 @@ static int loop(struct daemon *d)
 		__u32 generation = datapath_generation(d->dp);
 		int n;
 
+		if (d->own_nft)
+			look_after_own_nft(d);
 		arm_timer(d);
 		n = epoll_wait(d->epfd, ev, (int)ARRAY_SIZE(ev), -1);
 		if (n < 0 && errno != EINTR)

@@ -50,7 +50,7 @@ struct daemon {
 	__u64 settle_at;      /* finish the last change (apply_settle); 0: nothing to do */
 	__u64 refresh_at;     /* look at the host again; 0: no need */
 	bool must_apply;      /* the last attempt to follow the host failed */
-	bool own_nft;	      /* we changed our table: the next event about it is our own */
+	bool own_nft;	      /* we changed our table, deaf to others' changes meanwhile */
 	bool quit;
 	/* What status warns of. */
 	char *rule_warnings;	      /* of the last change, as diagnostics; or NULL */

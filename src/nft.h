@@ -85,6 +85,13 @@ int nft_remove(char **error);
 int nft_adopt(struct nft_state **out);
 /* A non-blocking nfnetlink socket that wakes when any nft object changes; -errno. */
 int nft_watch_open(void);
+/*
+ * Stop listening, and listen again. As long as anybody listens, the kernel keeps a message of 8 KB
+ * for each element of a transaction until its end (nf_tables_setelem_notify()): 2 GB for 100,000
+ * prefixes. To be done around transactions of our own. resume: 0 or -errno.
+ */
+void nft_watch_pause(int fd);
+int nft_watch_resume(int fd);
 /* Read what is pending. 1: our table may have been touched; 0: not; -errno. */
 int nft_watch_drain(int fd);
 

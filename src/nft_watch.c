@@ -11,17 +11,34 @@
 
 #include "nft.h"
 
+static int membership(int fd, int what)
+{
+	int group = NFNLGRP_NFTABLES;
+
+	return setsockopt(fd, SOL_NETLINK, what, &group, sizeof(group)) ? -errno : 0;
+}
+
+void nft_watch_pause(int fd)
+{
+	membership(fd, NETLINK_DROP_MEMBERSHIP);
+}
+
+int nft_watch_resume(int fd)
+{
+	return membership(fd, NETLINK_ADD_MEMBERSHIP);
+}
+
 int nft_watch_open(void)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 	_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
 				NETLINK_NETFILTER);
-	int group = NFNLGRP_NFTABLES;
+	int err;
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return -errno;
-	return TAKE_FD(fd);
+	err = nft_watch_resume(fd);
+	return err ? err : TAKE_FD(fd);
 }
 
 static int table_attr(const struct nlattr *attr, void *data)

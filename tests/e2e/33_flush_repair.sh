@@ -67,4 +67,20 @@ on server "$CTBYPASS" unload -P $LAB_PIN
 daemon_start server
 poll 5 bypassed || die "not bypassed over a table from the operator's file"
 eq "tables of ours" "$(on server nft list tables | grep -c ctbypass)" 1
+
+# While we load many prefixes nobody listens, or the kernel would keep 8 KB for each: the daemon
+# least of all, whose socket would overflow. Afterwards it hears what others do.
+overflows() { on server awk '$2 == 12 { n += $9 } END { print n + 0 }' /proc/self/net/netlink; }
+before=$(overflows)
+seq 2 2 40000 | awk '{ printf "172.%d.%d.%d\n", 16 + $1 / 65536, $1 / 256 % 256, $1 % 256 }' >many
+echo 'set many file "many"
+notrack udp dport 8080 daddr local
+notrack udp dport 4000 saddr @many' >$LAB_CONF
+ctb reload
+ge "elements" "$(on server nft list table inet ctbypass | grep -o '172\.' | wc -l)" 20000
+eq "messages that were lost" $(($(overflows) - before)) 0
+on server nft flush ruleset
+poll 10 table_is_back || die "the table stays away after nft flush ruleset"
+watch_states server output "meta l4proto udp"
+poll 5 bypassed || die "not bypassed after a large table was put back"
 pass

@@ -318,6 +318,13 @@ Test(nft_table, watch)
 	cr_assert_eq(nft_watch_drain(fd), 0, "none of our business");
 	must("nft flush table inet ctbypass");
 	cr_assert_eq(nft_watch_drain(fd), 1);
+	nft_watch_pause(fd);
+	must("nft add chain inet ctbypass unheard");
+	cr_assert_eq(nft_watch_drain(fd), 0, "paused");
+	cr_assert_eq(nft_watch_resume(fd), 0);
+	cr_assert_eq(nft_watch_drain(fd), 0);
+	must("nft delete chain inet ctbypass unheard");
+	cr_assert_eq(nft_watch_drain(fd), 1, "listening again");
 	/* More than the socket holds: what was lost may have been about us. */
 	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &tiny, sizeof(tiny)), 0);
 	must("seq 200 | sed 's/.*/add table inet x&/' | nft -f -");
