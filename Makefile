@@ -42,7 +42,7 @@ BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/lib/*.bpf.c))
 
 .PHONY: all demo check check-long check-kernels vm bench bench-quick bench-results bench-classify \
-	bench-forward fuzz install uninstall format clean help tests deps
+	bench-forward bench-instructions fuzz install uninstall format clean help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -51,6 +51,7 @@ all: $(B)/ctbypass
 help:
 	@echo "all demo check check-long check-kernels vm fuzz install uninstall format clean"
 	@echo "bench bench-quick bench-results bench-classify bench-forward; BENCH=\"-g rules\" (options)"
+	@echo "bench-instructions; BASELINE=update WHY=\"...\""
 	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
@@ -100,6 +101,12 @@ BENCH_bench-forward := -g forward,passed
 bench-classify: deps
 	$(Q)$(MAKE) --no-print-directory $(B)/bench/classify
 	$(Q)$(B)/bench/classify
+
+# Instructions of a packet, in virtual machines; against bench/baseline, or BASELINE=update WHY="...".
+bench-instructions:
+	$(Q)scripts/install-deps.sh --vm
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/ctbypass-bench
+	$(Q)KERNELS="$(KERNELS)" bench/instructions.sh $(if $(BASELINE),--$(BASELINE) "$(WHY)") $(B)
 
 tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS) $(B)/bench/ctbypass-bench
 fuzz: $(FUZZERS)
