@@ -9,8 +9,13 @@ set -euo pipefail
 lab_enter "$@"
 unset CTB_CONFINE
 BUILD=${CTBYPASS%/*}
-[[ -e $BUILD/tests/e2e/drop_cap.so ]] || skip "no $BUILD/tests/e2e/drop_cap.so: run make tests"
+foreign=$BUILD/tests/e2e/foreign.bpf.o
+for file in "$BUILD/tests/e2e/drop_cap.so" "$foreign"; do
+	[[ -e $file ]] || skip "no $file: run make tests"
+done
 CAPS=(BPF PERFMON NET_ADMIN)
+# A build with sanitizers wants its library first.
+preload="$(ldd "$CTBYPASS" | awk '/libasan/ { print $3 }') $BUILD/tests/e2e/drop_cap.so"
 
 lab_line
 watch_states router forward
@@ -32,7 +37,7 @@ number() { # of a capability
 has_not() { [[ $(ctb status -j | jq -r '.privileges[]') != *CAP_"$1"* ]]; }
 # start [CAPABILITY]: a daemon that has it no more, on a router where nothing has happened yet.
 start() {
-	LD_PRELOAD=$BUILD/tests/e2e/drop_cap.so daemon_conf router <<-'EOT'
+	LD_PRELOAD=$preload daemon_conf router <<-'EOT'
 		set s { 192.0.2.0/24 }
 		notrack udp dport 8080
 		notrack udp dport 8081 saddr @s
@@ -152,8 +157,6 @@ needed() {
 mkdir $LAB/mnt
 install -m 600 -o 65534 /dev/null $LAB/foreign
 bpftool map create $LAB_BPF/array type array key 4 value 4 entries 1 name array
-foreign=$BUILD/tests/e2e/foreign.bpf.o
-[[ -e $foreign ]] || skip "no $foreign: run make tests"
 # Where anybody may use BPF, maps are anybody's.
 any=BPF
 [[ $(</proc/sys/kernel/unprivileged_bpf_disabled) != 0 ]] || any=
