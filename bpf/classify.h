@@ -35,17 +35,19 @@ static __always_inline __u32 lowest_bit(__u64 x)
 /* Returns the class, or -1. */
 static __always_inline int class4(__u32 addr)
 {
-	__u32 key = addr >> 16, low = addr & 0xff, n, at, page;
-	struct ctb_addr4_top *top = bpf_map_lookup_elem(&addr4_top, &key);
+	__u32 chunk = addr >> 16, low = addr & 0xff, key = chunk, n, at;
 	struct ctb_addr4_index *ix;
 	struct ctb_addr4_page *p;
+	struct ctb_addr4_top *top;
 
-	if (!top)
-		return -1;
-	key = top->at;
-	page = top->page;
-	if (key & CTB_WHOLE4)
-		return key & 0xffff;
+	if (!cfg.flat4) {
+		top = bpf_map_lookup_elem(&addr4_top, &chunk);
+		if (!top)
+			return -1;
+		key = top->at;
+		if (key & CTB_WHOLE4)
+			return key & 0xffff;
+	}
 	ix = bpf_map_lookup_elem(&addr4_index, &key);
 	if (!ix)
 		return -1;
@@ -53,7 +55,10 @@ static __always_inline int class4(__u32 addr)
 	if (!(at & CTB_CUT4))
 		return at;
 	at = (at & ~CTB_CUT4) * CTB_UNIT4;
-	key = page + at / CTB_PAGE4;
+	top = bpf_map_lookup_elem(&addr4_top, &chunk);
+	if (!top)
+		return -1;
+	key = top->page + at / CTB_PAGE4;
 	p = bpf_map_lookup_elem(&addr4_pages, &key);
 	if (!p)
 		return -1;

@@ -223,7 +223,7 @@ struct ctb_ports {
  * element of `addr4_index`, which is indexed by the next 8. A /24 that is cut up too has its ranges
  * in a page of `addr4_pages`, one behind the other, to be searched by halves. So an address takes
  * two loads, whatever the number of prefixes, and one or two more where prefixes are longer than 24
- * bits.
+ * bits. Where nearly every /16 is cut up the index has them all and takes one load (flat4).
  */
 struct ctb_addr4_top {
 	__u32 at;   /* element of addr4_index, or CTB_WHOLE4 and the class of the /16 */
@@ -366,7 +366,7 @@ struct ctb_config {
 	__u32 small;	       /* bit per enum ctb_field: its rows are in struct ctb_small */
 	__u32 any_port;	       /* class of a port that is not known: its row has every entry */
 	__u32 netdev_slots;    /* elements of map `netdevs` */
-	__u32 pad;
+	__u32 flat4;	       /* 1: addr4_index has an element for each /16, in order */
 };
 
 /*

@@ -47,15 +47,15 @@ static void start(void)
 }
 
 /*
- * Mostly /24 and /48, many longer, few shorter: short ones would swallow the others. From a small
- * part of the address space, so that many are neighbours or nested.
+ * Mostly /24 and /48, many longer, few shorter: short ones would swallow the others. From a part of
+ * the address space, so that many are neighbours or nested.
  */
 static void print4(struct rng *r, FILE *f)
 {
 	unsigned int len = rng_below(r, 1000) == 0 ? 14 + rng_below(r, 9)
 			   : rng_percent(r, 60)	   ? 24
 						   : 25 + rng_below(r, 8);
-	__u32 a = rng_next(r) & 0x7fffffff & ~0U << (32 - len);
+	__u32 a = (__u32)(rng_next(r) * 3) & ~0U << (32 - len);
 
 	fprintf(f, "%u.%u.%u.%u/%u\n", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, len);
 }
@@ -198,6 +198,7 @@ static void run_set(const char *what, const char *rules, bool v4, bool v6)
 	cr_assert_eq(rig_make(&rig, rs, &host, HARNESS_TEST), 0);
 	t2 = now();
 	l = &rs->sets[0]->addrs;
+	cr_expect_eq(harness_tables(rig.h)->config.flat4, v4, "the way that large sets take");
 	fprintf(stderr,
 		"scale: %s: %zu + %zu prefixes: parse %.2f s, compile and load %.2f s, process "
 		"peak %ld MB, tables %.1f MB\n",

@@ -184,6 +184,56 @@ Test(addr_tables, full_chunk)
 	compiled_free(&c);
 }
 
+/* One /16 in two is cut up, and one in eight once more: the index then has them all. */
+Test(addr_tables, flat_index)
+{
+	struct addr_tables *t = addr_tables_new(1);
+	struct compiled c = {};
+	size_t in = 0;
+
+	for (__u32 chunk = 0; chunk < 65536; chunk += 2) {
+		struct prefix4 p[] = { { chunk << 16 | 0x100, 24 }, { chunk << 16 | 0x205, 32 } };
+
+		cr_assert_eq(addr_tables_add4(t, 0, p, chunk % 8 ? 1 : 2), 0);
+	}
+	cr_assert_eq(addr_tables_add4(t, 0, &(struct prefix4){ 7 << 16, 16 }, 1), 0);
+	cr_assert_eq(addr_tables_build(t, &c), 0);
+	cr_expect_eq(c.config.flat4, 1);
+	cr_assert_eq(c.n_index4, 65536);
+	c.n_entries = addr_tables_classes(t);
+	for (__u32 i = 0; i < 400000; i++) {
+		__u32 chunk = rnd(16) ? rnd(65536) : 7, low = rnd(0x400), a = chunk << 16 | low;
+		bool want = chunk == 7 || (chunk % 2 == 0 && low >> 8 == 1) ||
+			    (chunk % 8 == 0 && low == 0x205);
+
+		in += want;
+		cr_assert_eq(addr_tables_has(t, class_of(&c, false, 0, a), 0), want, "%#x", a);
+	}
+	cr_expect_gt(in, 40000);
+	addr_tables_free(t);
+	compiled_free(&c);
+}
+
+/* One cut /16 less, and it is not. */
+Test(addr_tables, not_flat)
+{
+	struct addr_tables *t = addr_tables_new(1);
+	struct compiled c = {};
+
+	for (__u32 chunk = 2; chunk < 65536; chunk += 2)
+		cr_assert_eq(
+			addr_tables_add4(t, 0, &(struct prefix4){ chunk << 16 | 0x100, 24 }, 1), 0);
+	cr_assert_eq(addr_tables_build(t, &c), 0);
+	cr_expect_eq(c.config.flat4, 0);
+	cr_expect_eq(c.n_index4, 32767);
+	c.n_entries = addr_tables_classes(t);
+	for (__u32 chunk = 0; chunk < 65536; chunk++)
+		cr_assert_eq(addr_tables_has(t, class_of(&c, false, 0, chunk << 16 | 0x1ff), 0),
+			     chunk && chunk % 2 == 0);
+	addr_tables_free(t);
+	compiled_free(&c);
+}
+
 Test(addr_tables, too_many_combinations_is_an_error)
 {
 	struct addr_tables *t = addr_tables_new(17);
