@@ -42,7 +42,8 @@ BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/lib/*.bpf.c))
 
 .PHONY: all demo check check-long check-kernels vm bench bench-quick bench-results bench-classify \
-	bench-forward bench-instructions fuzz install uninstall format clean help tests deps
+	bench-forward bench-instructions fuzz install uninstall kmod install-dkms \
+	format clean help tests deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -52,6 +53,7 @@ help:
 	@echo "all demo check check-long check-kernels vm fuzz install uninstall format clean"
 	@echo "bench bench-quick bench-results bench-classify bench-forward; BENCH=\"-g rules\" (options)"
 	@echo "bench-instructions; BASELINE=update WHY=\"...\""
+	@echo "kmod KVER=... (the optional module); install-dkms (its source, for DKMS)"
 	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
@@ -207,6 +209,18 @@ install: all $(B)/bench/ctbypass-bench
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/ctbypass/examples examples/*.conf
 	test -e $(DESTDIR)$(SYSCONFDIR)/ctbypass/ctbypass.conf || \
 		install -Dm644 examples/ctbypass.conf $(DESTDIR)$(SYSCONFDIR)/ctbypass/ctbypass.conf
+
+# The optional module: kmod/ for the running kernel (KVER=, KDIR=), or its source for DKMS.
+KVER ?= $(shell uname -r)
+DKMS_SRC := $(PREFIX)/src/nf_untrack_bpf-$(VERSION)
+kmod:
+	$(Q)$(MAKE) --no-print-directory -C kmod KVER=$(KVER)
+
+install-dkms:
+	install -Dm644 -t $(DESTDIR)$(DKMS_SRC) kmod/Kbuild kmod/Makefile $(wildcard kmod/*.[ch])
+	install -Dm755 -t $(DESTDIR)$(DKMS_SRC) kmod/btf.sh
+	sed 's/@VERSION@/$(VERSION)/' packaging/dkms/dkms.conf >$(DESTDIR)$(DKMS_SRC)/dkms.conf
+	@echo "now: dkms install nf_untrack_bpf/$(VERSION) (docs/kmod.md says what that needs)"
 
 # Leaves the configuration and whatever is loaded in the kernel: `ctbypass unload` first.
 uninstall:

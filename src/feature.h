@@ -70,7 +70,8 @@ enum feature_need {
 	  "they stay until they time out, and flows with NAT are not found") \
 	X(NETFILTER_LINK, "netfilter-link", LATER, "direct mode for what this host sends", UNUSED) \
 	X(BTF, "btf", LATER, "kernel types, for direct mode (bpftool uses them, too)", UNUSED) \
-	X(CTB_UNTRACK, "ctb-untrack", LATER, "direct mode: kfunc of the optional module", UNUSED)
+	X(UNTRACK_KFUNC, "untrack-kfunc", LATER, \
+	  "direct mode: kfuncs of the optional module nf_untrack_bpf", UNUSED)
 
 enum feature_id {
 #define X(id, name, need, what_for, without) FEATURE_##id,

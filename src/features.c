@@ -126,7 +126,7 @@ static void probe_everything(struct probe *p, bool all)
 	if (!all)
 		return;
 	probe_btf(p);
-	probe_ctb_untrack(p);
+	probe_untrack_kfunc(p);
 }
 
 /* Libraries say what they miss, libnftables without being asked; we say it in our own words. */

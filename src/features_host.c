@@ -8,8 +8,6 @@
 #include "features_priv.h"
 #include "privileges.h"
 
-#define KFUNC "ctb_untrack"
-
 /* --- capabilities --- */
 
 /* Capabilities of a user namespace are none where the kernel asks for those of the host. */
@@ -98,28 +96,6 @@ void probe_btf(struct probe *p)
 	else
 		feature_set(p->out, FEATURE_BTF, FEATURE_NO, "/sys/kernel/btf/vmlinux: %s",
 			    strerror(errno));
-}
-
-/* kallsyms has the names of modules' functions, whoever reads it. */
-void probe_ctb_untrack(struct probe *p)
-{
-	_fclose_ FILE *f = fopen("/proc/kallsyms", "re");
-	_free_ char *line = NULL;
-	char name[sizeof(KFUNC) + 1];
-	size_t cap = 0;
-
-	if (!f) {
-		feature_set(p->out, FEATURE_CTB_UNTRACK, FEATURE_UNKNOWN, "/proc/kallsyms: %s",
-			    strerror(errno));
-		return;
-	}
-	while (getline(&line, &cap, f) > 0) {
-		if (sscanf(line, "%*s %*s %12s", name) == 1 && !strcmp(name, KFUNC)) {
-			feature_set(p->out, FEATURE_CTB_UNTRACK, FEATURE_YES, "%s", "");
-			return;
-		}
-	}
-	feature_set(p->out, FEATURE_CTB_UNTRACK, FEATURE_NO, "module not loaded");
 }
 
 /* --- the kernel --- */

@@ -30,12 +30,14 @@ void probe_capabilities(struct probe *p);
 void probe_bpffs(struct probe *p);
 void probe_kernel(struct probe *p); /* what is no feature: release, lockdown ... */
 void probe_btf(struct probe *p);
-void probe_ctb_untrack(struct probe *p);
 
 /* features_bpf.c */
 void probe_bpf(struct probe *p);	      /* system call, JIT, maps, helpers, functions */
 void probe_attach(struct probe *p, bool all); /* tcx, clsact, XDP, netfilter */
 void probe_programs(struct probe *p);	      /* ours */
+
+/* features_kmod.c */
+void probe_untrack_kfunc(struct probe *p);
 
 /* features_net.c */
 void probe_nft(struct probe *p);

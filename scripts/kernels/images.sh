@@ -5,7 +5,7 @@
 #
 #   images.sh root DIR BUILDDIR                 DIR/root.img: this Debian's programs for the lab
 #   images.sh modules DIR VERSION MODULESDIR    DIR/VERSION/modules.img, DIR/VERSION/initrd
-#   images.sh project BUILDDIR IMAGE            the project and what was built from it
+#   images.sh project BUILDDIR IMAGE [KMODDIR]  the project and what was built from it; the module
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
@@ -133,6 +133,7 @@ project() {
 	tar -C "$here/../.." -c --exclude=./.git --exclude=./build . | tar -C "$tree" -x
 	tar -C "$build" -c --exclude='*.d' --exclude=obj --exclude=gen --exclude=log --exclude=kernels \
 		--exclude=fuzz --exclude=san . | tar -C "$tree/build" -x
+	[[ ! -d ${3:-} ]] || cp -a "$3" "$tree/build/kmod"
 	image "$tree" "$img" 128
 	rm -rf "$tree"
 }

@@ -44,11 +44,13 @@ mapfile -t info <<<"$info"
 version=${info[0]} image=${info[1]}
 "$here/images.sh" root "$cache" "$build"
 "$here/images.sh" modules "$cache" "$version" "${info[2]}"
+# Where there are no headers of the kernel, there is no module.
+"$here/kmod.sh" "$version" "${info[2]}" "$cache" "$cache/$version/kmod" || [[ $? == 77 ]]
 exec {lock}>&-
 
 work=$(mktemp -d "$cache/vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-"$here/images.sh" project "$build" "$work/project.img"
+"$here/images.sh" project "$build" "$work/project.img" "$cache/$version/kmod"
 truncate -s 256M "$work/results"
 
 tty=stdio

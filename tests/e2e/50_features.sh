@@ -61,7 +61,6 @@ for name in bpf map-mmap global-functions tc-program bpffs helpers-xdp xdp-progr
 done
 eq "tcx" "$(state tcx)" "$(have_tcx && echo yes || echo no)"
 has "helpers" "$(detail helpers-tc)" "all "
-eq "the module that does not exist yet" "$(state ctb-untrack)" no
 eq "devices" "$(jq -r '[.devices[].name] | sort | join(" ")' <<<"$JSON")" "lo s0"
 eq "driver of s0" "$(jq -r '.devices[] | select(.name == "s0") | .driver' <<<"$JSON")" veth
 has "the end" "$OUT" "Everything required is there."
@@ -158,7 +157,6 @@ for dirs in /sys/kernel /proc "/sys/kernel /proc"; do
 	eq "exit status without $dirs" "$STATUS" 0
 	[[ $dirs == /proc ]] || eq "btf without $dirs" "$(state btf)" no
 	eq "tc-program without $dirs" "$(state tc-program)" yes
-	[[ $dirs != *proc* ]] || eq "ctb-untrack without $dirs" "$(state ctb-untrack)" unknown
 done
 # /sys says how many CPUs there may be.
 # shellcheck disable=SC2046

@@ -137,7 +137,7 @@ Test(features, only_what_is_optional_is_told)
 
 	cr_expect(tells(&f, FEATURE_NETDEV_GENL));
 	cr_expect_not(tells(&f, FEATURE_NF_TABLES), "without it there is no daemon to tell");
-	cr_expect_not(tells(&f, FEATURE_CTB_UNTRACK), "which nothing uses");
+	cr_expect_not(tells(&f, FEATURE_UNTRACK_KFUNC), "which nothing uses");
 }
 
 /* An attempt that was not allowed, or failed for want of memory, says nothing of the kernel. */

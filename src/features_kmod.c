@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The kfunc of kmod/: a program that calls it, verified and thrown away. Where that fails, why the
+ * module is not there, in words that say what to do.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "features_priv.h"
+#include "privileges.h"
+
+#define MODULE	     "nf_untrack_bpf"
+#define KFUNC	     "bpf_skb_ct_set_untracked"
+#define PSEUDO_KFUNC 2 /* BPF_PSEUDO_KFUNC_CALL */
+
+static void cleanup_btf(void *p)
+{
+	btf__free(*(struct btf **)p); /* minds neither NULL nor an error */
+}
+#define _btf_ _cleanup_(cleanup_btf)
+
+/* --- the attempt --- */
+
+/* The module's BTF: a descriptor, with its number, or -errno; -ENOENT: the kernel has none. */
+static int open_btf(__u32 *id)
+{
+	for (*id = 0; !bpf_btf_get_next_id(*id, id);) {
+		char name[64] = "";
+		struct bpf_btf_info info = { .name = (__u64)(uintptr_t)name,
+					     .name_len = sizeof(name) };
+		__u32 len = sizeof(info);
+		_close_ int fd = bpf_btf_get_fd_by_id(*id);
+
+		if (fd < 0 && errno != ENOENT) /* it may have gone meanwhile */
+			return -errno;
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.kernel_btf &&
+		    !strcmp(name, MODULE))
+			return TAKE_FD(fd);
+	}
+	return errno == ENOENT ? -ENOENT : -errno;
+}
+
+static int load_caller(int btf_fd, int func)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = PSEUDO_KFUNC, .off = 1, .imm = func },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fds[] = { 0, btf_fd }; /* 0 stands for the kernel's own BTF */
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .fd_array = fds);
+	_close_ int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "ctb_probe", "GPL", insns,
+				       ARRAY_SIZE(insns), &opts);
+
+	return fd < 0 ? -errno : 0;
+}
+
+/*
+ * 0, or -errno: -ENOENT when no module has such BTF, -ENOSYS when its BTF has no such function,
+ * -ENODATA when the kernel's own, on which it is built, is not to be had.
+ */
+static int try_kfunc(void)
+{
+	_btf_ struct btf *base = NULL, *btf = NULL;
+	_close_ int fd = -1;
+	__u32 id;
+	int func;
+
+	fd = open_btf(&id);
+	if (fd < 0)
+		return fd;
+	base = btf__load_vmlinux_btf();
+	if (!base)
+		return -ENODATA;
+	btf = btf__load_from_kernel_by_id_split(id, base);
+	if (!btf)
+		return -errno;
+	func = btf__find_by_name_kind(btf, KFUNC, BTF_KIND_FUNC);
+	return func < 0 ? -ENOSYS : load_caller(fd, func);
+}
+
+/* --- why it is not there --- */
+
+/* Where depmod found it, below the directory of the running kernel's modules. */
+static int find_module(char *path, size_t size)
+{
+	_fclose_ FILE *f = NULL;
+	_free_ char *line = NULL;
+	struct utsname u;
+	char dep[128];
+	size_t cap = 0;
+
+	if (uname(&u))
+		return -errno;
+	snprintf(dep, sizeof(dep), "/lib/modules/%s/modules.dep", u.release);
+	f = fopen(dep, "re");
+	if (!f)
+		return -errno;
+	while (getline(&line, &cap, f) > 0) {
+		char *name;
+
+		line[strcspn(line, ":")] = '\0';
+		name = strrchr(line, '/');
+		if (!name || strncmp(name + 1, MODULE ".ko", strlen(MODULE ".ko")))
+			continue;
+		snprintf(path, size, "/lib/modules/%s/%s", u.release, line);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/*
+ * Does the kernel refuse modules that nobody has signed? What is given it here is no module: one
+ * that is signed with nothing is refused for that, -EKEYREJECTED or (lockdown) -EPERM, before the
+ * kernel has a look at what it is. 0: it does not; or another -errno.
+ */
+static int refuses_unsigned(void)
+{
+	static const char nothing[256];
+	__u64 caps;
+	int err = privileges_effective(&caps);
+
+	if (err)
+		return err;
+	if (!(caps & 1ULL << CAP_SYS_MODULE))
+		return -EACCES;
+	if (!syscall(SYS_init_module, nothing, sizeof(nothing), ""))
+		return -EINVAL;
+	return errno == ENOEXEC ? 0 : -errno;
+}
+
+/* A signature stands behind the module. Not to be seen in one that is compressed. */
+static bool may_be_signed(const char *path)
+{
+	static const char magic[] = "~Module signature appended~\n";
+	char end[sizeof(magic)] = "";
+	_fclose_ FILE *f = fopen(path, "re");
+	size_t len = strlen(path);
+
+	if (len < 3 || strcmp(path + len - 3, ".ko") || !f)
+		return true;
+	return !fseek(f, -(long)strlen(magic), SEEK_END) &&
+	       fread(end, 1, strlen(magic), f) == strlen(magic) && !strcmp(end, magic);
+}
+
+static void say_why(struct probe *p)
+{
+	char path[256];
+	int err;
+
+	if (!access("/sys/module/" MODULE, F_OK)) {
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
+			    "module " MODULE " is loaded, but was built without BTF");
+		return;
+	}
+	if (find_module(path, sizeof(path))) {
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
+			    "module " MODULE " is not built for this kernel");
+		return;
+	}
+	/* Tried only where it matters: the kernel's log tells of it. */
+	err = may_be_signed(path) ? 0 : refuses_unsigned();
+	if (err == -EPERM || err == -EKEYREJECTED) {
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
+			    "module " MODULE
+			    " is not signed, and this kernel loads signed modules only (%s)",
+			    err == -EPERM ? "lockdown" : "module.sig_enforce");
+	} else {
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
+			    "module " MODULE " is not loaded: modprobe " MODULE);
+	}
+}
+
+void probe_untrack_kfunc(struct probe *p)
+{
+	int err;
+
+	if (p->out->f[FEATURE_BPF].state != FEATURE_YES)
+		return;
+	err = try_kfunc();
+	if (err == -ENOENT)
+		say_why(p);
+	else if (err == -ENOSYS)
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
+			    "module " MODULE " has no " KFUNC "()");
+	else if (err == -ENODATA)
+		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_UNKNOWN,
+			    "the kernel's types cannot be read from /sys/kernel/btf/vmlinux");
+	else
+		feature_set_err(p->out, FEATURE_UNTRACK_KFUNC, err);
+}
