@@ -5,12 +5,14 @@
 To an echo server on PORT of each HOST: so many flows of UDP (-u, 20), of UDP in datagrams of SIZE
 (3000) bytes, which are fragmented (-f, 5), and of TCP (-t, 5), with so many (-k, 2) messages on
 each. UDP has no retransmission, and no more than 32 datagrams are under way. Prints "udp GOT of
-SENT, big GOT of SENT, tcp GOT of SENT, twice N, late N", the last two being datagrams that came back
-more than once, and behind one of the same flow that was sent later. Exit status 1 unless all came
-back as they were (with -l: unless all of TCP did)."""
+SENT, big GOT of SENT, tcp GOT of SENT, twice N, late N", the last two being datagrams that came
+back more than once, and behind one of the same flow that was sent later. Exit status 1 unless all
+came back as they were (with -l: unless all of TCP did). SIGTERM: no more UDP is sent, the rest as
+usual."""
 import argparse
 import os
 import selectors
+import signal
 import socket
 import sys
 import time
@@ -27,7 +29,9 @@ p.add_argument("port", type=int)
 p.add_argument("host", nargs="+")
 a = p.parse_args()
 a.w *= float(os.environ.get("CTB_SLOW", 1))
-twice = late = 0
+twice = late = sent = 0
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 
 
 def connected(host, kind):
@@ -39,7 +43,7 @@ def connected(host, kind):
 
 def udp(host, flows, size):
     """How many datagrams came back."""
-    global twice, late
+    global twice, late, sent
     sel = selectors.DefaultSelector()
     socks = [connected(host, socket.SOCK_DGRAM) for _ in range(flows)]
     for s in socks:
@@ -51,10 +55,13 @@ def udp(host, flows, size):
     todo = [(s, n) for n in range(a.k) for s in socks][::-1]
     waiting, done, newest = {}, set(), {}
     while todo or waiting:
+        if stop:
+            todo.clear()
         while todo and len(waiting) < 32:
             s, n = todo.pop()
             data = (b"%d.%d " % (s.fileno(), n) + os.urandom(size))[:size]
             waiting[data] = time.monotonic()
+            sent += 1
             try:
                 s.send(data)
             except OSError:  # an ICMP error of an earlier one
@@ -99,10 +106,14 @@ def tcp(host):
 
 
 small = big = streams = 0
+sent_small = sent_big = 0
 for host in a.host:
     small += udp(host, a.u, 64)
+    sent_small, sent = sent_small + sent, 0
     big += udp(host, a.f, a.s)
+    sent_big, sent = sent_big + sent, 0
     streams += tcp(host)
 n = len(a.host) * a.k
-print(f"udp {small} of {a.u * n}, big {big} of {a.f * n}, tcp {streams} of {a.t * n}, twice {twice}, late {late}")
-sys.exit(streams != a.t * n or not a.l and (small, big, twice) != (a.u * n, a.f * n, 0))
+print(f"udp {small} of {sent_small}, big {big} of {sent_big}, tcp {streams} of {a.t * n}, "
+      f"twice {twice}, late {late}")
+sys.exit(streams != a.t * n or not a.l and (small, big, twice) != (sent_small, sent_big, 0))
