@@ -80,8 +80,8 @@ static __always_inline int starts_before6(const struct ctb_addr6_node *n, __u32 
 	return n->hi[i] < hi || (n->hi[i] == hi && n->lo[i] <= lo);
 }
 
-/* Returns the class, or -1. Global, so that the verifier goes through it once. */
-__noinline int class6(__u64 hi, __u64 lo)
+/* Returns the class, or -1. */
+static __always_inline int class6(__u64 hi, __u64 lo)
 {
 	struct ctb_addr6_node *n;
 	__u32 key = 0, i, level;
