@@ -162,7 +162,7 @@ static int judge(const struct nlmsghdr *nlh, void *data)
 	struct sweep *s = data;
 	struct nf_conntrack *ct;
 	struct tuple t[2];
-	bool drop;
+	bool now, drop;
 
 	if (NFNL_MSG_TYPE(nlh->nlmsg_type) != IPCTNL_MSG_CT_NEW)
 		return MNL_CB_OK;
@@ -183,8 +183,13 @@ static int judge(const struct nlmsghdr *nlh, void *data)
 		nfct_destroy(ct);
 		return MNL_CB_OK;
 	}
-	drop = bypassed(s->now, s->host, t, false) ||
-	       (s->before && bypassed(s->before, s->host, t, false));
+	now = bypassed(s->now, s->host, t, false);
+	if (nfct_get_attr_u32(ct, ATTR_STATUS) & IPS_OFFLOAD) {
+		s->sums.offloaded += now; /* the kernel refuses to delete it: EBUSY */
+		nfct_destroy(ct);
+		return MNL_CB_OK;
+	}
+	drop = now || (s->before && bypassed(s->before, s->host, t, false));
 	if (!drop || s->keep) {
 		s->sums.removed += drop;
 		nfct_destroy(ct);
@@ -224,7 +229,10 @@ static int dump(struct mnl_socket *nl, struct sweep *s)
 			    s);
 }
 
-/* Refusals of one batch. -ENOENT: somebody was faster, or the entry had run out. */
+/*
+ * Refusals of one batch. -ENOENT: somebody was faster, or the entry had run out; -EBUSY: a
+ * flowtable has taken it meanwhile.
+ */
 static int refusals(struct mnl_socket *nl, __u64 *gone)
 {
 	_Alignas(struct nlmsghdr) char buf[8192];
@@ -243,7 +251,7 @@ static int refusals(struct mnl_socket *nl, __u64 *gone)
 			if (nlh->nlmsg_type != NLMSG_ERROR || !e->error)
 				continue;
 			++*gone;
-			if (e->error != -ENOENT && !err)
+			if (e->error != -ENOENT && e->error != -EBUSY && !err)
 				err = e->error;
 		}
 	}

@@ -230,6 +230,8 @@ static int first_rules(struct daemon *d, struct ruleset *parsed, struct diag *di
 		log_warn("%llu flows with NAT are bypassed and will break; exempt them with a "
 			 "`track` rule",
 			 (unsigned long long)done.swept.nat);
+	if (done.swept.offloaded)
+		log_warn(CONNTRACK_OFFLOADED, (unsigned long long)done.swept.offloaded);
 	return 0;
 }
 

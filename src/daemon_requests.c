@@ -37,6 +37,8 @@ static void say_change(const struct daemon *d, const char *what, const struct ch
 		log_warn("%llu flows with NAT are bypassed now and will break; exempt them with a "
 			 "`track` rule",
 			 (unsigned long long)c->swept.nat);
+	if (c->swept.offloaded)
+		log_warn(CONNTRACK_OFFLOADED, (unsigned long long)c->swept.offloaded);
 }
 
 /* The change is in force; let it survive us. Failing that is told, not undone. */

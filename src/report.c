@@ -391,6 +391,8 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		     "%llu flows with NAT are bypassed and will break; exempt them with a `track` "
 		     "rule",
 		     (unsigned long long)d->swept.nat);
+	if (d->swept.offloaded)
+		warn(out, CONNTRACK_OFFLOADED, (unsigned long long)d->swept.offloaded);
 	if (d->host_trouble)
 		warn(out, "changes of interfaces or addresses could not be followed: %s",
 		     d->host_trouble);

@@ -769,13 +769,15 @@ Test(apply, status_warns)
 
 	d->restored = 2;
 	d->swept.nat = 4;
+	d->swept.offloaded = 5;
 	v = ask("{\"cmd\":\"status\"}");
 	warnings = json_object_get(v, "warnings");
 	all = json_dumps(warnings, 0);
-	cr_expect_eq(json_array_size(warnings), 3, "%s", all);
+	cr_expect_eq(json_array_size(warnings), 4, "%s", all);
 	cr_expect_not_null(strstr(all, "flush ruleset"));
 	cr_expect_not_null(strstr(all, "95 % full"));
 	cr_expect_not_null(strstr(all, "4 flows with NAT"));
+	cr_expect_not_null(strstr(all, "5 bypassed flows are in an nft flowtable"));
 	cr_assert_eq(json_unpack(json_array_get(json_object_get(v, "interfaces"), 0),
 				 "{s:s,s:s,s:b,s:s}", "forward", &path, "forward_why", &why,
 				 "xdp_out", &out, "xdp_out_why", &out_why),
