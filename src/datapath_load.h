@@ -15,8 +15,8 @@
 
 /*
  * Between open and load: sizes of the generation's maps, and the read-only data (cfg,
- * proto_class, small). host is asked for VLAN devices and the largest ifindex; NULL: none. Works on any
- * object that includes bpf/maps.h. 0 or -errno.
+ * proto_class, small). host is asked for VLAN devices and the largest ifindex; NULL: none. Works on
+ * any object that includes bpf/maps.h. 0 or -errno.
  */
 int load_configure(struct bpf_object *obj, const struct compiled *c, const struct host *host,
 		   __u32 generation);
