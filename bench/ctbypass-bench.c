@@ -164,12 +164,12 @@ static void parse_options(int argc, char **argv)
 		opt.compare_with = argv[optind++];
 	if (optind < argc)
 		wrong_usage("no such argument", argv[optind]);
-	if (!rounds && (opt.once || opt.quick))
-		opt.rounds = opt.once ? 1 : 7;
 	if (opt.compare && opt.json)
 		wrong_usage("not together with -j", "--compare");
-	if (opt.quick && !packets)
-		opt.packets = 30000;
+	if (!rounds)
+		opt.rounds = opt.once ? 1 : opt.quick ? 5 : 21;
+	if (!packets)
+		opt.packets = opt.once ? 100000 : opt.quick ? 20000 : 60000;
 	check_names(opt.groups, group_known, "no such group (-l lists them)");
 	check_names(opt.only, contender_known, "no such contender (-l lists them)");
 }

@@ -10,7 +10,7 @@
 #define LIMITS_MAX 16
 
 #define AMOUNTS_MAX   64
-#define AMOUNT_ROUNDS 3
+#define AMOUNT_ROUNDS 5
 
 /* One line of a table. */
 struct row {

@@ -7,12 +7,18 @@
 #include "groups.h"
 #include "traffic.h"
 
-#define PRIME	      2048 /* packets in front of every measurement */
 #define BEDS_MAX      64
 #define CLOCK_RUNS    100
 #define CLOCK_PACKETS 3000 /* so few that a run may escape being interrupted */
 #define CLOCK_ALL     0.95
+#define NEW_STRIDE    0x9e3779b1
 #define GROW_US	      1000000 /* a flowtable's hash grows in the background */
+
+/* Packets in front of every measurement; in quick runs they would take longer than it does. */
+static __u64 prime(void)
+{
+	return opt.quick && !opt.once ? 0 : 2048;
+}
 
 static struct bed *beds[BEDS_MAX];
 static int n_beds;
@@ -76,7 +82,7 @@ static void check_outcome(const struct group *g, const struct row *r)
 /* Entries that a round of new flows makes. */
 static __u64 new_entries(const struct row *r)
 {
-	return (r->packets + PRIME) * r->scene.cores;
+	return (r->packets + prime()) * r->scene.cores;
 }
 
 static bool makes_new_entries(const struct row *r)
@@ -129,9 +135,10 @@ static void warm_up(const struct group *g, struct row *r)
 	bed_rewind(r->bed);
 	bed_verify(r->bed, true);
 	send_checked(g, r, 1);
-	send_checked(g, r, 1000);
 	if (has_table(r))
 		fill_table(g, r);
+	else
+		send_checked(g, r, 1000);
 	bed_verify(r->bed, false);
 	if (r->alone)
 		empty_table(r);
@@ -148,11 +155,16 @@ static int extra_program(const struct row *r)
 	die("no bed whose XDP program could be taken");
 }
 
-static __u64 new_room(void)
+/*
+ * Where every packet is a new flow, a table is full of those that have not timed out. So it grows
+ * to a million entries, if there may be so many, before it is emptied.
+ */
+static void make_room_for_new(struct row *r)
 {
-	unsigned long room = conntrack_room();
+	__u64 room = conntrack_room(), most = room > FLOWS_1M ? FLOWS_1M : room;
 
-	return room > FLOWS_1M ? FLOWS_1M : room;
+	if (!r->rounds || r->entries + new_entries(r) > most)
+		empty_table(r);
 }
 
 static double measure(const struct group *g, struct row *r)
@@ -162,17 +174,14 @@ static double measure(const struct group *g, struct row *r)
 
 	if (r->scene.extra)
 		bed_xdp_put(r->bed, extra_program(r));
-	traffic(r, next_random() | 1);
-	/*
-	 * New flows fill the table up to a million entries, if there may be so many, since where
-	 * all flows are new a table is full of those that have not timed out.
-	 */
-	if (makes_new_entries(r) && (!r->rounds || r->entries + new_entries(r) > new_room())) {
-		empty_table(r);
-	}
+	/* New flows must stay so: the order of before, from where it had come to. */
+	traffic(r, r->scene.flows == FLOWS_NEW ? NEW_STRIDE : next_random() | 1);
+	if (makes_new_entries(r))
+		make_room_for_new(r);
 	if (r->alone)
 		fill_table(g, r);
-	send_checked(g, r, PRIME);
+	if (prime())
+		send_checked(g, r, prime());
 	forwarded = bed_forwarded(r->bed);
 	ns = bed_run(r->bed, r->packets, &lost);
 	check_lost(g, r, lost, r->packets * r->scene.cores);
@@ -232,7 +241,7 @@ static void shuffle(int *order, int n)
 
 static void run_rounds(struct group *g, int *order, int n)
 {
-	int rounds = opt.rounds * (opt.once ? 1 : 1 + g->more_rounds);
+	int rounds = opt.rounds * (opt.once || opt.quick ? 1 : 1 + g->more_rounds);
 
 	if (rounds > ROUNDS_MAX)
 		rounds = ROUNDS_MAX;
@@ -313,7 +322,7 @@ static const char *no_room(const struct row *r)
 
 	if (scene_entries(&r->scene) == ENTRIES_NONE)
 		return NULL;
-	/* Not for quick runs, where a million is not reached anyway. */
+	/* As much as is there will do, too. */
 	if (makes_new_entries(r) && !opt.quick && !opt.once)
 		conntrack_make_room(FLOWS_1M, opt.leave_sysctls, &less);
 	conntrack_make_room(need + 1000, opt.leave_sysctls, &why);
