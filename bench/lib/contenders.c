@@ -163,6 +163,27 @@ static char *without_place(char *said, const struct contender *c)
 	return b.s;
 }
 
+/* Before 6.3 the kernel does not say that a veth takes XDP frames, and the daemon forwards in tc.
+ */
+static char *without_xdp(void)
+{
+	const char *const argv[] = { ctbypass_program, "features", "-j", NULL };
+	_free_ char *text = command_output(argv);
+	json_t *root = json_loads(text, 0, NULL), *feature;
+	char *why = NULL;
+	size_t i;
+
+	json_array_foreach (json_object_get(root, "features"), i, feature) {
+		const char *name = json_string_value(json_object_get(feature, "name"));
+		const char *state = json_string_value(json_object_get(feature, "state"));
+
+		if (name && state && !strcmp(name, "netdev-genl") && strcmp(state, "yes"))
+			why = strdup("this kernel does not tell which devices take XDP frames");
+	}
+	json_decref(root);
+	return why;
+}
+
 const char *contender_why_not(const struct contender *c)
 {
 	static char *why[32];
@@ -172,6 +193,8 @@ const char *contender_why_not(const struct contender *c)
 	_Static_assert(ARRAY_SIZE(contenders) <= ARRAY_SIZE(why), "as many as there are");
 	if (!asked[i] && c->steps[0].argv[0])
 		why[i] = without_place(attempt(try_setup, c), c);
+	else if (!asked[i] && c->word && !c->no_xdp)
+		why[i] = without_xdp();
 	asked[i] = true;
 	return why[i];
 }

@@ -44,6 +44,8 @@ static int add(struct group *g, const char *contender, struct scene s, int refer
 	r = &g->rows[g->n_rows];
 	*r = (struct row){ .scene = s, .reference = reference >= 0 ? reference : g->n_rows };
 	r->skipped = contender_why_not(s.contender);
+	if (!r->skipped && s.extra && contender_find(s.extra))
+		r->skipped = contender_why_not(contender_find(s.extra));
 	if (!r->skipped && s.match == MATCH_PREFIX && s.prefixes > 100000 &&
 	    !strcmp(contender, "nft-set") && memory_available() < NFT_MILLION)
 		r->skipped = "less than 1.5 GB of memory, which nft takes to load it";
