@@ -200,6 +200,16 @@ static const char *default_ctbypass(void)
 
 /* --- main --- */
 
+static const char *ctbypass_version(void)
+{
+	const char *const argv[] = { ctbypass_program, "version", NULL };
+	static char line[64];
+	_free_ char *text = command_output(argv);
+
+	snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
+	return line;
+}
+
 static void measure_all(void)
 {
 	for (size_t i = 0; i < n_groups; i++) {
@@ -285,6 +295,7 @@ int main(int argc, char **argv)
 	else
 		judge_clock();
 	facts = machine_facts(cpu);
+	json_object_set_new(facts, "ctbypass", json_string(ctbypass_version()));
 	if (!opt.json)
 		print_facts(facts);
 	measure_all();

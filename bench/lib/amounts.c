@@ -261,8 +261,10 @@ void collect_memory(struct group *g)
 		flow_memory(g, opt.quick ? FLOWS_64K : FLOWS_1M);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
 		each_memory(g, ports[i], MATCH_PORT, MANY_RULES);
+	if (opt.quick)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		each_memory(g, sets[i], MATCH_PREFIX, MANY_PREFIXES);
-	for (size_t i = 0; i < ARRAY_SIZE(sets) && !opt.quick; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		each_memory(g, sets[i], MATCH_PREFIX, MOST_PREFIXES);
 }

@@ -239,7 +239,7 @@ static void fill_miss(struct group *g)
 	s.rules = 1;
 	s.match = MATCH_PREFIX;
 	s.prefixes = 100000;
-	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(sets) && !opt.quick; i++)
 		add(g, sets[i], s, tracked);
 	/* Few beds, or the table that they share would be what is measured. */
 	s = base;

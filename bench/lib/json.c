@@ -100,6 +100,7 @@ json_t *result_json(json_t *facts)
 		if (listed(opt.groups, groups[i].name))
 			json_array_append_new(all, group_json(&groups[i]));
 	}
-	return json_pack("{s:i,s:O,s:b,s:b,s:o}", "format", FORMAT, "machine", facts, "quick",
-			 (int)opt.quick, "once", (int)opt.once, "groups", all);
+	return json_pack("{s:i,s:O,s:b,s:b,s:i,s:i,s:o}", "format", FORMAT, "machine", facts,
+			 "quick", (int)opt.quick, "once", (int)opt.once, "rounds", opt.rounds,
+			 "packets", (int)opt.packets, "groups", all);
 }

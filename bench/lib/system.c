@@ -442,6 +442,19 @@ const char *clock_name(void)
 			      : "CPU time of the generator's thread";
 }
 
+static bool under_hypervisor(void)
+{
+	_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
+	_free_ char *line = NULL;
+	size_t size = 0;
+
+	while (f && getline(&line, &size, f) > 0) {
+		if (!strncmp(line, "flags", 5))
+			return strstr(line, " hypervisor");
+	}
+	return false;
+}
+
 static void cpu_model(char *out, size_t size)
 {
 	_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
@@ -502,6 +515,9 @@ json_t *machine_facts(int cpu)
 	snprintf(governor, sizeof(governor),
 		 "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", cpu);
 	json_object_set_new(o, "cpu", json_string(model));
+	json_object_set_new(o, "virtual_machine", json_string(under_hypervisor() ? "yes" : "no"));
+	add_file(o, "product", "/sys/class/dmi/id/product_name");
+	json_object_set_new(o, "memory_mib", json_integer((json_int_t)(meminfo("MemTotal") >> 20)));
 	json_object_set_new(o, "cpus_allowed", json_integer(CPU_COUNT(&allowed)));
 	json_object_set_new(o, "pinned_to", json_integer(cpu));
 	json_object_set_new(o, "kernel", json_string(u.release));
