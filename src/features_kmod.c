@@ -50,6 +50,7 @@ static int open_btf(__u32 *id)
 static int load_caller(int btf_fd, int func)
 {
 	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2 }, /* flags */
 		{ .code = BPF_JMP | BPF_CALL, .src_reg = PSEUDO_KFUNC, .off = 1, .imm = func },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },

@@ -14,7 +14,7 @@ KO=$LAB_ROOT/build/kmod/nf_untrack_bpf.ko
 [[ -s $KO ]] || skip "no module for $(uname -r): there are no headers of it"
 
 OBJ=$LAB_ROOT/build/tests/e2e/untrack.bpf.o
-EALREADY=114 EBUSY=16 EOPNOTSUPP=95 # asm-generic/errno.h
+EALREADY=114 EBUSY=16 EINVAL=22 ENOENT=2 EOPNOTSUPP=95 # asm-generic/errno.h
 features() { on server "$CTBYPASS" features -j -P $LAB_PIN; }
 feature() { features | jq -r --arg what "$1" '.features[] | select(.name == "untrack-kfunc") | .[$what]'; }
 unload() { rmmod nf_untrack_bpf 2>/dev/null; }
@@ -28,12 +28,12 @@ load() {
 }
 unpin() { rm -rf $LAB_BPF/untrack; }
 result() { bpftool -j map lookup pinned $PINS/results key hex \
-	"$(printf %02x $(($1 + ${2:-0})))" 0 0 0 | jq .formatted.value; }
+	$(printf '%02x %02x' $((($1 + ${2:-0}) & 255)) $((($1 + ${2:-0}) >> 8))) 0 0 | jq .formatted.value; }
 again() { result "$1" 128; }
 # at_tc HOST IF ingress|egress; off_tc takes it away.
 at_tc() {
 	on "$1" tc qdisc add dev "$2" clsact
-	on "$1" tc filter add dev "$2" "$3" bpf da pinned $PINS/untrack_tc
+	on "$1" tc filter add dev "$2" "$3" bpf da pinned $PINS/"${4:-untrack_tc}"
 }
 off_tc() { on "$1" tc qdisc del dev "$2" clsact; }
 at_nf() { serve link "$1" untrack attach $PINS/untrack_nf "$2" "$3"; }
@@ -85,6 +85,7 @@ at_tc server s0 ingress
 udp 8080
 eq "first call" "$(result 0)" 10
 eq "second call" "$(again $EALREADY)" 10
+eq "with flags that there are not" "$(result $EINVAL 256)" 10
 eq "8080 as it comes in" "$(seen input untracked) $(seen input new)" "10 0"
 reset
 udp 8081
@@ -104,6 +105,54 @@ has "in use" "$OUT" "in use"
 off_tc server s0
 unpin
 poll 10 unload || die "cannot be unloaded although no program has it"
+
+# ---- fragments ------------------------------------------------------------------------------
+insmod "$KO"
+mac=$(mac_of server s0)
+tracked() { echo $(($(seen input new) + $(seen input established))); }
+# 3,000 bytes, cut by the client's kernel; and by hand, in every order: 40 + 40 datagrams.
+datagrams() {
+	local to
+	ct_flush server
+	reset
+	for to in 10.0.0.1 fd00::1; do
+		tool client udp_flows -n 20 -s 3000 $to 8080
+	done
+	tool client fragments c0 "$mac" 5 8080 10.0.0.2,10.0.0.1 fd00::2,fd00::1
+}
+load defer_tc
+at_tc server s0 ingress defer_tc
+eq "at first" "$(on server cat /proc/sys/net/netfilter/nf_untrack_defer)" 0
+datagrams
+eq "no hook to defer to" "$(result $ENOENT) $(again $ENOENT) $(result 0)" "80 80 0"
+eq "tracked" "$(seen input untracked) $(tracked)" "0 80"
+on server sysctl -qw net.netfilter.nf_untrack_defer=1
+fails on server sh -c "echo 2 >/proc/sys/net/netfilter/nf_untrack_defer"
+eq "the other host's" "$(on client cat /proc/sys/net/netfilter/nf_untrack_defer)" 0
+datagrams
+eq "deferred" "$(result 0) $(again $EALREADY)" "80 80"
+eq "whole and untracked" "$(seen input untracked) $(seen input new) $(seen input invalid)" "80 0 0"
+udp 8081
+eq "whom nobody deferred" "$(seen input untracked) $(seen input new)" "80 10"
+# Without a hook again what is deferred is tracked, and arrives.
+on server sysctl -qw net.netfilter.nf_untrack_defer=0
+datagrams
+eq "no hook any more" "$(seen input untracked) $(tracked)" "0 80"
+off_tc server s0
+unpin
+# What it is for.
+load hasty_tc
+at_tc server s0 ingress hasty_tc
+reset
+fails tool client udp_flows -n 20 -s 3000 10.0.0.1 8080
+has "what arrived" "$OUT" "sent 20 got 0"
+eq "first fragments untracked at once" "$(result 0)" 20
+off_tc server s0
+unpin
+# With the hook in place it can be unloaded all the same.
+on server sysctl -qw net.netfilter.nf_untrack_defer=1
+poll 10 unload || die "cannot be unloaded"
+udp 8080
 
 # ---- where it has no business ---------------------------------------------------------------
 insmod "$KO"
