@@ -52,7 +52,7 @@ all: $(B)/ctbypass
 help:
 	@echo "all demo check check-long check-kernels vm fuzz install uninstall format clean"
 	@echo "bench bench-quick bench-results bench-classify bench-forward; BENCH=\"-g rules\" (options)"
-	@echo "bench-instructions; BASELINE=update WHY=\"...\""
+	@echo "bench-instructions OURS=1 (what CI runs); BASELINE=update WHY=\"...\""
 	@echo "kmod KVER=... (the optional module); install-dkms (its source, for DKMS)"
 	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
@@ -108,7 +108,7 @@ bench-classify: deps
 bench-instructions:
 	$(Q)scripts/install-deps.sh --vm
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/ctbypass-bench
-	$(Q)KERNELS="$(KERNELS)" bench/instructions.sh $(if $(BASELINE),--$(BASELINE) "$(WHY)") $(B)
+	$(Q)KERNELS="$(KERNELS)" bench/instructions.sh $(if $(OURS),--ours) $(if $(BASELINE),--$(BASELINE) "$(WHY)") $(B)
 
 tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS) $(B)/bench/ctbypass-bench
 fuzz: $(FUZZERS)

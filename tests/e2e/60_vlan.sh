@@ -4,6 +4,7 @@
 # VLAN devices under notrack rules, with the default attachment: a tagged frame is left alone where
 # it arrives (vlan-device) and judged once, by the VLAN device on top, be the tag in the frame or
 # beside it, be there one or two; rules with iif know VLAN devices; such that come and go.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -4,6 +4,7 @@
 # Bonds and bridges under notrack rules: what comes in by a slave or a port is judged once, on the
 # master, in every mode and after every failover; devices are enslaved and released while packets
 # flow. All numbers are compared with captures on the cables themselves.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

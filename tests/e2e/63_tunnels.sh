@@ -5,6 +5,7 @@
 # judged each by their own rules: the outer bypassed and the inner tracked, the other way round, both.
 # A mark survives decapsulation, ours must not: what comes out of a bypassed tunnel is tracked, also
 # where the tunnel's device has no program. Forward rules leave tunnels to the kernel.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -5,6 +5,7 @@
 # forward. All three deliver every byte, count TTLs down and let ICMP errors through; they differ in
 # entries and in who sees the packets. In one ruleset they do not harm each other: what is bypassed
 # never enters the flowtable, what is tracked is offloaded as before.
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -6,6 +6,7 @@
 # run: alone
 # timeout: 240
 # kernels: few
+# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
