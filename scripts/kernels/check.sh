@@ -13,7 +13,7 @@
 # its end. Everything is kept in BUILDDIR/kernels/log/KERNEL.
 #
 #   KERNELS   default: 6.1 6.12
-#   FEW       1: only the program tests and the scenarios with a line `# kernels: few`
+#   FEW       1: only some of the program tests, and the scenarios with a line `# kernels: few`
 #   PARALLEL  1 (default): all kernels at once; 0: one after the other
 #   CTB_CONFINE  1: the daemons of all scenarios run under the systemd unit's restrictions
 #   CTB_SLOW  how much longer than on real hardware things may take (default 8)
@@ -29,12 +29,13 @@ if ((!${#patterns[@]})); then
 	# Of the unit tests those that ask the kernel, which they do in a namespace of their own.
 	mapfile -t patterns < <(grep -lE 'unshare\(|nft_netns\.h' tests/unit/test_*.c |
 		sed 's,^tests/,,; s,\.c$,,')
-	patterns+=(prog/)
 	if [[ ${FEW:-0} == 1 ]]; then
+		# Without those that judge many thousand packets by logic that is no kernel's.
+		patterns+=(prog/test_{verifier,static_functions,live,parse,classify} prog/test_forward_reasons)
 		mapfile -t -O ${#patterns[@]} patterns < <(grep -lx '# kernels: few' tests/e2e/*.sh |
 			sed 's,^tests/,,')
 	else
-		patterns+=(e2e/)
+		patterns+=(prog/ e2e/)
 	fi
 fi
 printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q\ntests/run.sh build' "${CTB_SLOW:-8}" \

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Under load: kill -9 of the daemon, a while without one, restart, orderly stop and start, upgrade to
 # another build. No packet of a bypassed flow is tracked or lost, no counter goes back.
-# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

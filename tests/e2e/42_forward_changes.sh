@@ -4,7 +4,6 @@
 # The network changes under traffic that is forwarded: neighbours go and move, routes change, links
 # go down, MTUs shrink, routes flap; every packet is accounted for. Equal-cost paths: each flow takes
 # the one that the kernel gives it.
-# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
