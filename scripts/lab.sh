@@ -302,6 +302,9 @@ ct_list() {
 }
 # tcx came with Linux 6.6; before that `-A auto` takes clsact.
 have_tcx() { grep -qw tcx_link_attach /proc/kallsyms; }
+# Whether a veth takes XDP frames is told since 6.3; before, none is sent any, and tc forwards.
+have_xdp_out() { grep -qw netdev_nl_dev_get_doit /proc/kallsyms; }
+forward_modes() { if have_xdp_out; then echo xdp tc; else echo tc; fi; }
 ct_count() { ct_list "$@" | wc -l; }
 ct_flush() {
 	local out

@@ -51,7 +51,7 @@ follows_as() {
 
 two_both ip route add 10.20.0.0/16 via 10.3.0.2 table 100
 two_both ip -6 route add fd20::/32 via fd03::2 table 100
-for mode in xdp tc; do
+for mode in $(forward_modes); do
 	opt=() run=() in=4 out=4
 	[[ $mode == xdp ]] || opt=(--no-xdp) run=(-X) in=0 out=0
 

@@ -31,7 +31,7 @@ tests=(neighbour route link mtu flap mac)
 if [[ -n ${CTB_LONG:-} ]]; then
 	tool router forward_changes kernel "${tests[@]}" || die "the kernel alone does not pass"
 fi
-for mode in xdp tc; do
+for mode in $(forward_modes); do
 	run=()
 	[[ $mode == xdp ]] || run=(-X)
 	daemon_conf router "${run[@]}" <<<'forward saddr !local daddr !local'
@@ -47,7 +47,7 @@ two_lab b
 two_both ip route add 10.70.0.0/16 nexthop via 10.2.0.2 weight 2 nexthop via 10.3.0.2
 two_both ip -6 route add fd70::/32 nexthop via fd02::2 weight 2 nexthop via fd03::2
 $PYTHON "$LAB_LIB/forward_bytes.py" --print-rules --rules addr >$LAB_CONF
-for mode in xdp tc; do
+for mode in $(forward_modes); do
 	opt=() run=()
 	[[ $mode == xdp ]] || opt=(--no-xdp) run=(-X)
 	daemon_start router-b "${run[@]}"

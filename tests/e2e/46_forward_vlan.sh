@@ -12,7 +12,7 @@ lab_enter "$@"
 
 # Which devices take XDP frames is told by Linux 6.3 and later; before, there is no XDP on a veth.
 has_xdp_features=0
-! grep -qw netdev_nl_dev_get_doit /proc/kallsyms || has_xdp_features=1
+! have_xdp_out || has_xdp_features=1
 
 quiet_host client server
 plain_router router

@@ -11,7 +11,7 @@ lab_enter "$@"
 . "$LAB_LIB/segments.sh"
 
 has_xdp_features=0
-! grep -qw netdev_nl_dev_get_doit /proc/kallsyms || has_xdp_features=1
+! have_xdp_out || has_xdp_features=1
 
 quiet_host client office server dmz red blue
 plain_router router
