@@ -14,7 +14,15 @@ lab_enter "$@"
 # deny MODULE...: unload them, and let the kernel not find them when it wants them.
 loader=$(mktemp /tmp/ctb-modprobe.XXXXXX) # outside of /run, which the kernel's helper does not see
 usual=$(</proc/sys/kernel/modprobe)
-trap 'echo "$usual" >/proc/sys/kernel/modprobe; rm -f "$loader"; lab_on_exit $?' EXIT
+trap 'status=$?; echo "$usual" >/proc/sys/kernel/modprobe; rm -f "$loader"; lab_on_exit $status' EXIT
+# What other scenarios had loaded may hold it.
+unload() {
+	local holder
+	for holder in /sys/module/"$1"/holders/*; do
+		[[ ! -e $holder ]] || unload "${holder##*/}"
+	done
+	modprobe -q -r "$1"
+}
 deny() {
 	local m
 	cat >"$loader" <<-EOT
@@ -27,7 +35,7 @@ deny() {
 	chmod +x "$loader"
 	echo "$loader" >/proc/sys/kernel/modprobe
 	for m in "$@"; do
-		[[ ! -d /sys/module/$m ]] || poll 20 modprobe -q -r "$m" || die "cannot unload $m"
+		[[ ! -d /sys/module/$m ]] || poll 20 unload "$m" || die "cannot unload $m"
 		[[ ! -d /sys/module/$m ]] || skip "$m is built in"
 	done
 }
