@@ -19,7 +19,7 @@ trouble() {
 	what=$(grep -E "$complaints" "$dir/console" 2>/dev/null | sed 's/\r$//' | head -n 5)
 	[[ -z $what ]] || echo "the kernel complains: $what"
 	if ! grep -q '^vm: exit status' "$dir/output" 2>/dev/null; then
-		what=$(tail -n 3 "$dir/errors")
+		what=$(tail -n 3 "$dir/errors" | paste -sd ' ')
 		[[ -n $what ]] || what="last heard of: $(tail -n 1 "$dir/output" 2>/dev/null)"
 		echo "the machine did not come to its end ($(<"$dir/seconds") s): $what"
 	fi
