@@ -26,13 +26,30 @@ int rig_make(struct rig *rig, struct ruleset *rs, const struct host *host, enum 
 	return too_big ? -E2BIG : -EINVAL;
 }
 
-void rig_from_text(struct rig *rig, const char *text, const struct host *host)
+static struct ruleset *parsed(const char *text)
 {
 	_diag_ struct diag d = {};
 	struct ruleset *rs = NULL;
 	int err = ruleset_parse_text("test", ".", text, strlen(text), &rs, &d);
 
 	cr_assert_eq(err, 0, "%s", d.text.s);
+	return rs;
+}
+
+struct harness *tables_from_text(const char *text, const struct host *host)
+{
+	struct ruleset *rs = parsed(text);
+	struct harness *h = harness_load(rs, host, HARNESS_PRODUCTION, NULL);
+
+	cr_assert_not_null(h, "cannot load:\n%s", text);
+	ruleset_free(rs);
+	return h;
+}
+
+void rig_from_text(struct rig *rig, const char *text, const struct host *host)
+{
+	struct ruleset *rs = parsed(text);
+
 	cr_assert_eq(rig_make(rig, rs, host, HARNESS_TEST), 0, "cannot load:\n%s", text);
 }
 

@@ -18,6 +18,8 @@ struct rig {
 	unsigned long whole;	    /* fragments judged without ports (ref_judge_at_tc) */
 };
 
+/* The production tables of rule set text alone; fails the running Criterion test when it cannot. */
+struct harness *tables_from_text(const char *text, const struct host *host);
 /* From rule set text; host is borrowed. Fails the running Criterion test when it cannot. */
 void rig_from_text(struct rig *rig, const char *text, const struct host *host);
 /*

@@ -6,7 +6,7 @@
 #include <linux/pkt_cls.h>
 #include <string.h>
 #include "datapath_load.h"
-#include "harness.h"
+#include "rig.h"
 #include "static_functions.h"
 #include "tc.skel.h"
 #include "xdp.skel.h"
@@ -49,19 +49,6 @@ static void start(void)
 
 TestSuite(static_functions, .init = start);
 
-static struct harness *tables(void)
-{
-	_diag_ struct diag d = {};
-	struct ruleset *rs = NULL;
-	struct harness *h;
-
-	cr_assert_eq(ruleset_parse_text("rules", ".", rules, strlen(rules), &rs, &d), 0, "%s",
-		     d.text.s);
-	h = harness_load(rs, &host, HARNESS_PRODUCTION, NULL);
-	cr_assert_not_null(h);
-	return h;
-}
-
 static __u32 mark_after(int fd, const struct packet *p)
 {
 	struct __sk_buff skb = { .ifindex = (__u32)ifs[1].ifindex };
@@ -77,7 +64,7 @@ static __u32 mark_after(int fd, const struct packet *p)
 Test(static_functions, judge_the_same)
 {
 	struct tc_bpf *skel = tc_bpf__open();
-	struct harness *h = tables();
+	struct harness *h = tables_from_text(rules, &host);
 
 	cr_assert_not_null(skel);
 	cr_assert_gt(make_functions_static(skel->obj), 2);
@@ -103,7 +90,7 @@ Test(static_functions, judge_the_same)
 Test(static_functions, xdp_is_taken_too)
 {
 	struct xdp_bpf *skel = xdp_bpf__open();
-	struct harness *h = tables();
+	struct harness *h = tables_from_text(rules, &host);
 
 	cr_assert_not_null(skel);
 	cr_assert_gt(make_functions_static(skel->obj), 2);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "datapath_load.h"
-#include "harness.h"
+#include "rig.h"
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
@@ -151,24 +151,9 @@ static void measure_all(const char *what, const struct compiled *c)
 	}
 }
 
-/* The tables of these rules; the harness has loaded them once by then. */
-static struct harness *tables(const char *text)
-{
-	_diag_ struct diag d = {};
-	struct ruleset *rs = NULL;
-	struct harness *h;
-
-	cr_assert_eq(ruleset_parse_text("rules", ".", text, strlen(text), &rs, &d), 0, "%s",
-		     d.text.s);
-	h = harness_load(rs, &host, HARNESS_PRODUCTION, NULL);
-	cr_assert_not_null(h);
-	ruleset_free(rs);
-	return h;
-}
-
 Test(verifier, one_rule)
 {
-	struct harness *h = tables("failsafe { }\nnotrack udp dport 53\n");
+	struct harness *h = tables_from_text("failsafe { }\nnotrack udp dport 53\n", &host);
 
 	cr_expect_eq(harness_tables(h)->config.words, 1);
 	measure_all("one", harness_tables(h));
@@ -177,7 +162,8 @@ Test(verifier, one_rule)
 
 Test(verifier, one_forward_rule)
 {
-	struct harness *h = tables("failsafe { }\nforward daddr { 10.0.0.0/8, 2001:db8::/32 }\n");
+	struct harness *h = tables_from_text(
+		"failsafe { }\nforward daddr { 10.0.0.0/8, 2001:db8::/32 }\n", &host);
 
 	cr_expect_eq(harness_tables(h)->config.words, 1);
 	measure_all("forward", harness_tables(h));
@@ -196,7 +182,7 @@ static struct harness *mixed(unsigned int more)
 	for (unsigned int i = 0; i < more; i++)
 		strbuf_addf(&text, "forward tcp port %u saddr 198.18.%u.0/24\n", 5000 + i, i & 255);
 	cr_assert_eq(text.err, 0);
-	return tables(text.s);
+	return tables_from_text(text.s, &host);
 }
 
 /* As many as make so many entries, or a few less. The compiler leaves gaps between its groups. */

@@ -5,14 +5,12 @@ untrack.py attach PINNED_PROGRAM HOOK PRIORITY: attach it to netfilter, IPv4, an
 killed. Neither Debian's bpftool nor its libbpf knows netfilter programs."""
 import ctypes
 import os
-import signal
-import struct
 import sys
 
-BPF_OBJ_GET, BPF_LINK_CREATE = 7, 28
+from bpf_link import hold
+
 BPF_PROG_TYPE_NETFILTER, BPF_NETFILTER, NFPROTO_IPV4 = 32, 45, 2
 HOOKS = ["prerouting", "input", "forward", "output", "postrouting"]
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def load(path, name, where):
@@ -42,21 +40,8 @@ def load(path, name, where):
         sys.exit(f"cannot pin in {where}")
 
 
-def bpf(cmd, attr):
-    buf = ctypes.create_string_buffer(attr, 128)
-    fd = libc.syscall(321 if os.uname().machine == "x86_64" else 280, cmd, buf, 128)
-    if fd < 0:
-        sys.exit(f"bpf({cmd}): {os.strerror(ctypes.get_errno())}")
-    return fd
-
-
 def attach(pinned, hook, priority):
-    path = ctypes.create_string_buffer(pinned.encode())
-    prog = bpf(BPF_OBJ_GET, struct.pack("=Q", ctypes.addressof(path)))
-    link = bpf(BPF_LINK_CREATE, struct.pack("=IIIIIIiI", prog, 0, BPF_NETFILTER, 0, NFPROTO_IPV4,
-                                            HOOKS.index(hook), int(priority), 0))
-    print("ready", flush=True)
-    signal.pause()
+    hold(pinned, "IIIIIiI", 0, BPF_NETFILTER, 0, NFPROTO_IPV4, HOOKS.index(hook), int(priority), 0)
 
 
 {"load": load, "attach": attach}[sys.argv[1]](*sys.argv[2:])
