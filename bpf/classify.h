@@ -12,7 +12,8 @@
 
 /*
  * The including program defines ONLY_FORWARD: 1 if it asks for nothing but forward entries. Then no
- * entry may also mean one of the others.
+ * entry may also mean one of the others. And AT_OUTPUT: 1 if it judges what this host sends, and
+ * devices are those that packets leave by.
  */
 
 #define FIELD_USED(f) (cfg.fields & (1U << CTB_F_##f))
@@ -143,8 +144,13 @@ static __always_inline int port_class(__u32 port, int any_port)
 
 static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
 {
-	__u32 *id = bpf_map_lookup_elem(&iif, &ifindex);
+	__u32 *id;
 
+	if (AT_OUTPUT && p->quoted)
+		return 3 * cfg.iif_classes;
+	id = bpf_map_lookup_elem(&iif, &ifindex);
+	if (AT_OUTPUT)
+		return (id ? *id : 0) + 2 * cfg.iif_classes;
 	return (id ? *id : 0) + (p->quoted ? cfg.iif_classes : 0);
 }
 
@@ -445,17 +451,17 @@ __noinline int classify_full(const struct ctb_pkt *p, __u32 ifindex, int any_por
  */
 static __always_inline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, __u32 ifindex)
 {
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
 	struct ctb_pkt p = {};
+	struct ctb_bytes b;
 	int v;
 
+	bytes_open(ctx, &b);
 	l3 &= 0x1f;
 	if (v6) {
-		struct ipv6hdr *ip6 = data + l3;
+		struct ipv6hdr *ip6 = bytes_at(&b, l3, sizeof(*ip6) + 8);
 		__u8 *frag = (void *)(ip6 + 1);
 
-		if ((void *)(frag + 8) > data_end || ip6->nexthdr != IPPROTO_FRAGMENT)
+		if (!ip6 || ip6->nexthdr != IPPROTO_FRAGMENT)
 			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.v6 = 1;
 		p.proto = frag[0];
@@ -464,9 +470,9 @@ static __always_inline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, _
 		p.dst_hi = be64_at(&ip6->daddr);
 		p.dst_lo = be64_at((void *)&ip6->daddr + 8);
 	} else {
-		struct iphdr *ip = data + l3;
+		struct iphdr *ip = bytes_at(&b, l3, sizeof(*ip));
 
-		if ((void *)(ip + 1) > data_end)
+		if (!ip)
 			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.proto = ip->protocol;
 		p.src_lo = bpf_ntohl(ip->saddr);

@@ -2,8 +2,9 @@
 /*
  * One parse, from packet bytes to a decoded struct, for every program type. It returns
  * CTB_PARSED or the reason (enum ctb_reason) why this packet cannot be judged; there is no third
- * meaning. Only bytes between data and data_end are read. The including program defines CTB_CTX,
- * the type of its context (struct __sk_buff, struct xdp_md), and is_gso().
+ * meaning. The including program defines CTB_CTX, the type of its context (struct __sk_buff,
+ * struct xdp_md, struct bpf_nf_ctx), is_gso(), and how packets are read: direct.h is for programs
+ * that may read them directly, output.h for the others.
  */
 #ifndef CTB_PARSE_H
 #define CTB_PARSE_H
@@ -21,6 +22,15 @@
 
 /* Is it a GRO or GSO packet? Asked where that matters only: the answer is in a line of its own. */
 static __always_inline int is_gso(CTB_CTX *ctx);
+
+/* What reading packets takes, from the context. */
+struct ctb_bytes;
+static __always_inline void bytes_open(CTB_CTX *ctx, struct ctb_bytes *b);
+/*
+ * The packet's bytes from off to off + n, or NULL: they are not there. n is a compile-time
+ * constant. They may be a copy that the next call overwrites.
+ */
+static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n);
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -110,18 +120,18 @@ static __always_inline int is_ext_header(__u8 nexthdr)
  */
 __noinline int skip_ext_headers(CTB_CTX *ctx, __u32 start, __u32 limit, __u32 nexthdr)
 {
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
 	__u32 off = 0, fragment = 0;
+	struct ctb_bytes b;
 
+	bytes_open(ctx, &b);
 	start &= 0x7fff;
 	nexthdr &= 0xff;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_EXT_HEADERS; i++) {
-		__u8 *h = data + start + off;
+		__u8 *h = bytes_at(&b, start + off, 8);
 		__u32 len;
 
-		if ((void *)(h + 8) > data_end || off + 8 > limit)
+		if (!h || off + 8 > limit)
 			return EXT_FAILED(CTB_R_BAD_IPV6);
 		if (nexthdr == IPPROTO_FRAGMENT) {
 			__u16 frag = h[2] << 8 | h[3];
@@ -156,21 +166,19 @@ __noinline int skip_ext_headers(CTB_CTX *ctx, __u32 start, __u32 limit, __u32 ne
  */
 __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 {
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
+	struct ctb_bytes b;
 	__u32 end;
 	__u8 proto;
-	void *q;
 
 	if (!p)
 		return CTB_R_INTERNAL;
+	bytes_open(ctx, &b);
 	end = p->l3 + p->bytes;
 	off &= 0x7fff;
-	q = data + off;
 	if (!p->v6) {
-		struct iphdr *ip = q;
+		struct iphdr *ip = bytes_at(&b, off, sizeof(*ip));
 
-		if ((void *)(ip + 1) > data_end || off + sizeof(*ip) > end)
+		if (!ip || off + sizeof(*ip) > end)
 			return CTB_R_BAD_QUOTE;
 		if (ip->version != 4 || ip->ihl < 5 || off + ip->ihl * 4 > end)
 			return CTB_R_BAD_QUOTE;
@@ -181,9 +189,9 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 		proto = ip->protocol;
 		off += ip->ihl * 4;
 	} else {
-		struct ipv6hdr *ip6 = q;
+		struct ipv6hdr *ip6 = bytes_at(&b, off, sizeof(*ip6));
 
-		if ((void *)(ip6 + 1) > data_end || off + sizeof(*ip6) > end || ip6->version != 6)
+		if (!ip6 || off + sizeof(*ip6) > end || ip6->version != 6)
 			return CTB_R_BAD_QUOTE;
 		p->src_hi = be64_at(&ip6->saddr);
 		p->src_lo = be64_at((void *)&ip6->saddr + 8);
@@ -205,9 +213,9 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	p->dport = 0;
 	p->quoted = 1;
 	if (has_ports(proto)) {
-		__u8 *l4 = data + off;
+		__u8 *l4 = bytes_at(&b, off, 4);
 
-		if ((void *)(l4 + 4) > data_end || off + 4 > end)
+		if (!l4 || off + 4 > end)
 			return CTB_R_BAD_QUOTE;
 		p->sport = l4[0] << 8 | l4[1];
 		p->dport = l4[2] << 8 | l4[3];
@@ -219,27 +227,25 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
  * Transport header at off, l4_len bytes long by the IP header. The checks are the kernel's own
  * (tcp_packet, udp_packet ... in net/netfilter): what conntrack would call invalid is left to it.
  */
-static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __u32 off,
-				    __u32 l4_len, struct ctb_pkt *p)
+static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off, __u32 l4_len,
+				    struct ctb_pkt *p)
 {
-	__u8 *l4 = data + off;
-	__u8 proto = p->proto;
+	__u8 proto = p->proto, *l4;
 
 	if (proto == IPPROTO_TCP && !p->first_fragment) {
-		struct tcphdr *th = (void *)l4;
+		struct tcphdr *th = bytes_at(b, off, sizeof(*th));
 
-		if ((void *)(th + 1) > data_end || l4_len < sizeof(*th) || th->doff < 5 ||
-		    th->doff * 4U > l4_len)
+		if (!th || l4_len < sizeof(*th) || th->doff < 5 || th->doff * 4U > l4_len)
 			return CTB_R_BAD_L4;
 		p->sport = bpf_ntohs(th->source);
 		p->dport = bpf_ntohs(th->dest);
 		return CTB_PARSED;
 	}
 	if (proto == IPPROTO_UDP && !p->first_fragment) {
-		struct udphdr *uh = (void *)l4;
+		struct udphdr *uh = bytes_at(b, off, sizeof(*uh));
 
-		if ((void *)(uh + 1) > data_end || l4_len < sizeof(*uh) ||
-		    bpf_ntohs(uh->len) < sizeof(*uh) || bpf_ntohs(uh->len) > l4_len)
+		if (!uh || l4_len < sizeof(*uh) || bpf_ntohs(uh->len) < sizeof(*uh) ||
+		    bpf_ntohs(uh->len) > l4_len)
 			return CTB_R_BAD_L4;
 		p->sport = bpf_ntohs(uh->source);
 		p->dport = bpf_ntohs(uh->dest);
@@ -252,11 +258,12 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 			need = proto == IPPROTO_UDPLITE ? 8 : 12;
 		if (l4_len < need)
 			return CTB_R_BAD_L4;
-		if (need == 12 && (void *)(l4 + 12) > data_end)
+		if (need == 12 && !bytes_at(b, off, 12))
 			return CTB_R_BAD_L4;
-		if (need == 8 && (void *)(l4 + 8) > data_end)
+		if (need == 8 && !bytes_at(b, off, 8))
 			return CTB_R_BAD_L4;
-		if ((void *)(l4 + 4) > data_end)
+		l4 = bytes_at(b, off, 4);
+		if (!l4)
 			return CTB_R_BAD_L4;
 		p->sport = l4[0] << 8 | l4[1];
 		p->dport = l4[2] << 8 | l4[3];
@@ -265,7 +272,8 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 	if ((proto == IPPROTO_ICMP && !p->v6) || (proto == IPPROTO_ICMPV6 && p->v6)) {
 		__u8 type;
 
-		if ((void *)(l4 + 8) > data_end || l4_len < 8)
+		l4 = bytes_at(b, off, 8);
+		if (!l4 || l4_len < 8)
 			return CTB_R_BAD_L4;
 		type = l4[0];
 		/* The types that nf_conntrack_icmp_error()/icmpv6_error() look into. */
@@ -276,14 +284,14 @@ static __always_inline int parse_l4(CTB_CTX *ctx, void *data, void *data_end, __
 	return CTB_PARSED;
 }
 
-static __always_inline int parse_ipv4(CTB_CTX *ctx, void *data, void *data_end, __u32 l3,
-				      __u32 avail, struct ctb_pkt *p)
+static __always_inline int parse_ipv4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l3, __u32 avail,
+				      struct ctb_pkt *p)
 {
-	struct iphdr *ip = data + l3;
+	struct iphdr *ip = bytes_at(b, l3, sizeof(*ip));
 	__u32 hlen, len;
 	__u16 frag;
 
-	if ((void *)(ip + 1) > data_end)
+	if (!ip)
 		return CTB_R_BAD_IPV4;
 	if (ip->version != 4 || ip->ihl < 5)
 		return CTB_R_BAD_IPV4;
@@ -293,28 +301,29 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, void *data, void *data_end, 
 		len = avail; /* BIG TCP: iph_totlen() in include/linux/ip.h */
 	if (len < hlen || len > avail)
 		return CTB_R_BAD_IPV4;
-	if (data + l3 + hlen > data_end)
-		return CTB_R_BAD_IPV4;
-	p->bytes = len;
 	frag = bpf_ntohs(ip->frag_off);
-	if (frag & 0x1fff)
-		return CTB_R_LATER_FRAGMENT;
-	p->first_fragment = !!(frag & 0x2000);
 	p->proto = ip->protocol;
 	p->src_lo = bpf_ntohl(ip->saddr);
 	p->dst_lo = bpf_ntohl(ip->daddr);
-	return parse_l4(ctx, data, data_end, forget(l3 + hlen) & 0x7f, len - hlen, p);
+	/* All of the options: the last word of the header. */
+	if (!bytes_at(b, l3 + hlen - 4, 4))
+		return CTB_R_BAD_IPV4;
+	p->bytes = len;
+	if (frag & 0x1fff)
+		return CTB_R_LATER_FRAGMENT;
+	p->first_fragment = !!(frag & 0x2000);
+	return parse_l4(ctx, b, forget(l3 + hlen) & 0x7f, len - hlen, p);
 }
 
-static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, __u32 l3,
-				      __u32 avail, struct ctb_pkt *p)
+static __always_inline int parse_ipv6(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l3, __u32 avail,
+				      struct ctb_pkt *p)
 {
-	struct ipv6hdr *ip6 = data + l3;
+	struct ipv6hdr *ip6 = bytes_at(b, l3, sizeof(*ip6));
 	__u32 len, off;
 	int r;
 
 	p->v6 = 1;
-	if ((void *)(ip6 + 1) > data_end)
+	if (!ip6)
 		return CTB_R_BAD_IPV6;
 	if (ip6->version != 6)
 		return CTB_R_BAD_IPV6;
@@ -332,16 +341,16 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 	p->dst_hi = be64_at(&ip6->daddr);
 	p->dst_lo = be64_at((void *)&ip6->daddr + 8);
 	p->proto = ip6->nexthdr;
-	if (!is_ext_header(ip6->nexthdr))
-		return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6), len, p);
+	if (!is_ext_header(p->proto))
+		return parse_l4(ctx, b, l3 + sizeof(*ip6), len, p);
 
-	r = skip_ext_headers(ctx, l3 + sizeof(*ip6), len, ip6->nexthdr);
+	r = skip_ext_headers(ctx, l3 + sizeof(*ip6), len, p->proto);
 	if (r < 0)
 		return EXT_REASON(r);
 	p->proto = EXT_PROTO(r);
 	p->first_fragment = EXT_FRAGMENT(r);
 	off = EXT_OFF(r) & EXT_BYTES_MAX;
-	return parse_l4(ctx, data, data_end, l3 + sizeof(*ip6) + off, len - off, p);
+	return parse_l4(ctx, b, l3 + sizeof(*ip6) + off, len - off, p);
 }
 
 /*
@@ -353,14 +362,14 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, void *data, void *data_end, 
 static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 ethertype, int tag_present,
 				 __u16 tci, struct ctb_pkt *p)
 {
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
+	struct ctb_bytes b;
 	__u32 l3 = 0;
 
+	bytes_open(ctx, &b);
 	if (l2) {
-		struct ethhdr *eth = data;
+		struct ethhdr *eth = bytes_at(&b, 0, sizeof(*eth));
 
-		if ((void *)(eth + 1) > data_end)
+		if (!eth)
 			return CTB_R_BAD_LINK;
 		ethertype = eth->h_proto;
 		l3 = ETH_HLEN_;
@@ -372,14 +381,15 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 
 #pragma clang loop unroll(full)
 		for (int i = 0; i < MAX_VLAN_TAGS; i++) {
-			__be16 *tag = data + l3;
+			__be16 *tag;
 
 			if (ethertype != bpf_htons(ETH_P_8021Q) &&
 			    ethertype != bpf_htons(ETH_P_8021AD))
 				break;
 			if (tags == MAX_VLAN_TAGS)
 				return CTB_R_NOT_IP;
-			if ((void *)(tag + 2) > data_end)
+			tag = bytes_at(&b, l3, VLAN_HLEN_);
+			if (!tag)
 				return CTB_R_BAD_LINK;
 			/* The kernel takes priority tags (vid 0) off and looks at the next. */
 			if (!p->vid)
@@ -392,83 +402,10 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 	l3 = forget(l3) & 0x1f;
 	p->l3 = l3;
 	if (ethertype == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, data, data_end, l3, len - l3, p);
+		return parse_ipv4(ctx, &b, l3, len - l3, p);
 	if (ethertype == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(ctx, data, data_end, l3, len - l3, p);
+		return parse_ipv6(ctx, &b, l3, len - l3, p);
 	return CTB_R_NOT_IP;
-}
-
-/*
- * What nearly every packet is: no tag in the frame, no IPv4 options, no extension headers, no
- * fragment; TCP or UDP, and nothing wrong with it. Takes it (1) or leaves it for parse() to take
- * or to say what it is (0). Small enough to sit in the program's hot path: each comparison stands
- * for several of parse()'s, which is the reference. l2, len and ethertype as there; l2 is a
- * compile-time constant.
- */
-static __always_inline int parse_fast(CTB_CTX *ctx, __u32 len, int l2, __be16 ethertype,
-				      struct ctb_pkt *p)
-{
-	void *data = (void *)(long)ctx->data;
-	void *data_end = (void *)(long)ctx->data_end;
-	const __u32 l3 = l2 ? ETH_HLEN_ : 0, need = sizeof(struct udphdr);
-	__u32 off, l4_len;
-	void *l4;
-
-	if (data + l3 + sizeof(struct iphdr) + need > data_end)
-		return 0;
-	if (l2)
-		ethertype = *(__be16 *)(data + 12);
-	if (ethertype == bpf_htons(ETH_P_IP)) {
-		struct iphdr *ip = data + l3;
-
-		off = l3 + sizeof(*ip);
-		l4_len = bpf_ntohs(ip->tot_len) - (__u32)sizeof(*ip);
-		if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
-			return 0;
-		p->proto = ip->protocol;
-		p->src_lo = bpf_ntohl(ip->saddr);
-		p->dst_lo = bpf_ntohl(ip->daddr);
-		p->bytes = l4_len + (__u32)sizeof(*ip);
-	} else if (ethertype == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6hdr *ip6 = data + l3;
-
-		off = l3 + sizeof(*ip6);
-		if (data + off + need > data_end || (*(__u8 *)ip6 & 0xf0) != 0x60)
-			return 0;
-		l4_len = bpf_ntohs(ip6->payload_len);
-		p->v6 = 1;
-		p->proto = ip6->nexthdr;
-		p->src_hi = be64_at(&ip6->saddr);
-		p->src_lo = be64_at((void *)&ip6->saddr + 8);
-		p->dst_hi = be64_at(&ip6->daddr);
-		p->dst_lo = be64_at((void *)&ip6->daddr + 8);
-		p->bytes = l4_len + (__u32)sizeof(*ip6);
-	} else {
-		return 0;
-	}
-	p->l3 = l3;
-	/* From `need` to what there is; len is no less than what was read of it. */
-	if (l4_len - need > len - off - need)
-		return 0;
-	l4 = data + off;
-	if (p->proto == IPPROTO_UDP) {
-		struct udphdr *uh = l4;
-
-		if (bpf_ntohs(uh->len) - need > l4_len - need)
-			return 0;
-	} else if (p->proto == IPPROTO_TCP) {
-		struct tcphdr *th = l4;
-
-		if ((void *)(th + 1) > data_end)
-			return 0;
-		if (th->doff < 5 || th->doff * 4U > l4_len)
-			return 0;
-	} else {
-		return 0;
-	}
-	p->sport = bpf_ntohs(((__be16 *)l4)[0]);
-	p->dport = bpf_ntohs(((__be16 *)l4)[1]);
-	return 1;
 }
 
 /*

@@ -7,7 +7,7 @@
 
 #define CTB_CTX struct __sk_buff
 #include "counters.h"
-#include "parse.h"
+#include "direct.h"
 
 #define COLD_LINES (1 << 20)
 
