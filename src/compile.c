@@ -614,7 +614,7 @@ static int compile_iif(struct build *b)
 		out->iif_class[h->ifs[i].ifindex] = (__u16)c;
 	}
 	out->config.iif_classes = (__u32)classes;
-	err = rows_alloc(b, CTB_F_IIF, 2 * classes);
+	err = rows_alloc(b, CTB_F_IIF, 3 * classes + 1);
 	if (err)
 		return err;
 	for (size_t c = 0; c < classes; c++) {
@@ -630,8 +630,14 @@ static int compile_iif(struct build *b)
 			 */
 			if (!e->iif || e->dir == CTB_DIR_ORIG || fits)
 				row_set(b, CTB_F_IIF, classes + c, i);
+			/* What this host sends by it is the reply to what came in by it. */
+			if (!e->iif || (e->dir == CTB_DIR_REPLY && fits))
+				row_set(b, CTB_F_IIF, 2 * classes + c, i);
 		}
 	}
+	/* Sent and quoting: it may have come in, or gone out, anywhere. */
+	for (size_t i = 0; i < in->n; i++)
+		row_set(b, CTB_F_IIF, 3 * classes, i);
 	return 0;
 }
 

@@ -44,10 +44,11 @@ void compiled_free(struct compiled *c);
 /*
  * What the tables say of one packet, computed as the BPF program does: the bit number, or
  * CTB_NO_ENTRY. Used to find stale conntrack entries and by `check`. Addresses of IPv4 in
- * lo of src/dst as a host-order number. quoted: judged as the packet inside an ICMP error.
+ * lo of src/dst as a host-order number. quoted: judged as the packet inside an ICMP error. output:
+ * as one that this host sends, by device ifindex.
  */
 struct tuple {
-	bool v6, quoted;
+	bool v6, quoted, output;
 	__u8 proto;
 	__u16 sport, dport; /* host order; 0 when the protocol has none */
 	__u64 src_hi, src_lo, dst_hi, dst_lo;

@@ -61,8 +61,12 @@ __u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
 	if (c->iif_class) {
 		if (t->ifindex < c->config.iif_slots)
 			class_of[CTB_F_IIF] = c->iif_class[t->ifindex];
-		if (t->quoted)
+		if (t->output)
+			class_of[CTB_F_IIF] += 2 * c->config.iif_classes;
+		else if (t->quoted)
 			class_of[CTB_F_IIF] += c->config.iif_classes;
+		if (t->output && t->quoted)
+			class_of[CTB_F_IIF] = 3 * c->config.iif_classes;
 	}
 	for (size_t w = 0; w < words; w++) {
 		__u64 m = ~0ULL;

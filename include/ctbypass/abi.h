@@ -11,7 +11,7 @@
 #include <linux/types.h>
 
 /* Bumped whenever a pinned map changes its meaning; a daemon adopts only its own version. */
-#define CTB_ABI_VERSION 2
+#define CTB_ABI_VERSION 3
 
 /*
  * A rule becomes at most four entries: one per orientation, two for each `port` match. An entry
@@ -144,6 +144,14 @@ struct ctb_count {
 /* Map `rules`, per CPU: key is the rule's counter slot. Only grows; outlives generations. */
 struct ctb_rule_counters {
 	struct ctb_count count[CTB_OUTCOME_MAX][CTB_DIR_MAX]; /* enum ctb_outcome, enum ctb_dir */
+};
+
+/*
+ * Map `rules_out`, per CPU: the same of packets that this host sends, where a BPF program judges
+ * those (direct mode); else the nft table counts them.
+ */
+struct ctb_output_counters {
+	struct ctb_count count[CTB_DIR_MAX];
 };
 
 /* Map `fallbacks`, per CPU: key is enum ctb_fallback. */
@@ -282,6 +290,11 @@ _Static_assert(sizeof(struct ctb_addr6_node) == 144, "map layout");
  * Bitmaps. Each field has a map `bits_*` of __u64. With words == 1 the row of class c is
  * element c. Otherwise a row has 1 + words elements from c * (1 + words): first the summary,
  * whose bit i says that words i * words_per_bit ... are not all zero, then the words.
+ *
+ * Field IIF has a class for every kind of device, and 3 * iif_classes + 1 rows: of plain packets by
+ * the device that they come in by, of ICMP errors likewise (what is judged is the packet that they
+ * quote), of packets that this host sends by the device that they leave by, and one of the errors
+ * that it sends: where the quoted packet came in is not known any more.
  */
 #define CTB_FIELDS(X) \
 	X(PROTO, proto) X(SRC, src) X(DST, dst) X(SPORT, sport) X(DPORT, dport) X(IIF, iif)
@@ -351,22 +364,24 @@ _Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
  * verifier removes the code of every field no rule uses.
  */
 struct ctb_config {
-	__u32 mark;	     /* the one skb->mark bit between tc and nft */
-	__u32 fields;	     /* bit per enum ctb_field: some rule looks at it */
-	__u32 words;	     /* 64-bit words in a bitmap; 0: no rules at all */
-	__u32 words_per_bit; /* words behind one summary bit */
-	__u32 levels6;	     /* levels of the IPv6 tree */
-	__u32 iif_classes;   /* rows for plain packets; quoted packets use the same again behind */
-	__u32 iif_slots;     /* elements of map `iif`; a larger ifindex is class 0 */
-	__u32 vlan_devices;  /* 1: consult map `vlan_devices` */
-	__u32 generation;    /* counts rule swaps; shown by status */
-	__u32 forward;	     /* 1: there are forward entries */
-	__u64 forward_bits;  /* words == 1: the bits of entries that forward */
+	__u32 mark;	       /* the one skb->mark bit between tc and nft */
+	__u32 fields;	       /* bit per enum ctb_field: some rule looks at it */
+	__u32 words;	       /* 64-bit words in a bitmap; 0: no rules at all */
+	__u32 words_per_bit;   /* words behind one summary bit */
+	__u32 levels6;	       /* levels of the IPv6 tree */
+	__u32 iif_classes;     /* rows of bits_iif, see CTB_FIELDS */
+	__u32 iif_slots;       /* elements of map `iif`; a larger ifindex is class 0 */
+	__u32 vlan_devices;    /* 1: consult map `vlan_devices` */
+	__u32 generation;      /* counts rule swaps; shown by status */
+	__u32 forward;	       /* 1: there are forward entries */
+	__u64 forward_bits;    /* words == 1: the bits of entries that forward */
 	__u64 uses[CTB_F_MAX]; /* words == 1: the bits of entries that look at the field */
 	__u32 small;	       /* bit per enum ctb_field: its rows are in struct ctb_small */
 	__u32 any_port;	       /* class of a port that is not known: its row has every entry */
 	__u32 netdev_slots;    /* elements of map `netdevs` */
 	__u32 flat4;	       /* 1: addr4_index has an element for each /16, in order */
+	__u32 direct;	       /* 1: call the kfuncs of nf_untrack_bpf; 0: judge and count only */
+	__u32 pad;
 };
 
 /*
