@@ -4,6 +4,7 @@
  * their own, so that libbpf creates them typed (BTF) before any rule is loaded.
  */
 #include "counters.h"
+#include "output_counters.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

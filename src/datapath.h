@@ -3,8 +3,8 @@
  * The BPF side of one data plane: programs, maps, pins and attachments under one pin directory.
  *
  * Layout under the pin directory (every name fits bpffs and 15 characters):
- *   maps/     rules reasons fallbacks rule_info journal state clsact (live as long as the data
- *             plane)
+ *   maps/     rules rules_out reasons fallbacks rule_info journal state clsact (live as long as
+ *             the data plane)
  *             config entries ports addr4_* addr6_nodes bits_* iif vlan_devices netdevs egress
  *             (of the generation in force; replaced by rename on a swap)
  *   links/    tc_IFINDEX    a tcx link; pinned: it outlives the daemon. clsact filters need no pin

@@ -43,6 +43,25 @@ static void list_tables(const struct compiled *c, struct table *t)
 					 c->bits[f].rows * c->bits[f].stride, sizeof(__u64) };
 }
 
+/* Not in Debian 12's headers: include/uapi/linux/bpf.h of 6.4. */
+#define PROG_TYPE_NETFILTER   32
+#define ATTACH_TYPE_NETFILTER 45
+
+int load_netfilter_type(struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	int err = 0;
+
+	bpf_object__for_each_program (prog, obj) {
+		if (!err)
+			err = bpf_program__set_type(prog, (enum bpf_prog_type)PROG_TYPE_NETFILTER);
+		if (!err)
+			err = bpf_program__set_expected_attach_type(
+				prog, (enum bpf_attach_type)ATTACH_TYPE_NETFILTER);
+	}
+	return err;
+}
+
 struct bpf_map *load_rodata_map(struct bpf_object *obj)
 {
 	struct bpf_map *map;

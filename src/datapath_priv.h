@@ -20,6 +20,7 @@
 /* The long-lived maps, in the order of state.c's table. */
 enum state_map {
 	SM_RULES,
+	SM_RULES_OUT,
 	SM_REASONS,
 	SM_FALLBACKS,
 	SM_RULE_INFO,
@@ -65,7 +66,7 @@ struct datapath {
 	struct generation running, prepared; /* tc is NULL: there is none */
 	struct hook *hooks;
 	size_t n_hooks, cap_hooks;
-	size_t n_sorted; /* of them, from the first on: by ifindex */
+	size_t n_sorted;	  /* of them, from the first on: by ifindex */
 	struct attachment *shown; /* copy handed out by datapath_attachments() */
 	size_t n_shown, cap_shown;
 };

@@ -9,9 +9,9 @@
 #include "state.skel.h"
 
 const char *const state_map_names[SM_MAX] = {
-	[SM_RULES] = "rules",	      [SM_REASONS] = "reasons", [SM_FALLBACKS] = "fallbacks",
-	[SM_RULE_INFO] = "rule_info", [SM_JOURNAL] = "journal", [SM_STATE] = "state",
-	[SM_CLSACT] = "clsact",
+	[SM_RULES] = "rules",	      [SM_RULES_OUT] = "rules_out", [SM_REASONS] = "reasons",
+	[SM_FALLBACKS] = "fallbacks", [SM_RULE_INFO] = "rule_info", [SM_JOURNAL] = "journal",
+	[SM_STATE] = "state",	      [SM_CLSACT] = "clsact",
 };
 
 /* Is this pinned map of the shape that this build would make? */
@@ -162,14 +162,16 @@ int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_count
 int datapath_zero_slot(struct datapath *dp, __u32 slot)
 {
 	int cpus = libbpf_num_possible_cpus();
-	_free_ struct ctb_rule_counters *zero = NULL;
+	_free_ struct ctb_rule_counters *zero = NULL; /* the larger of the two */
 
 	if (cpus < 0)
 		return cpus;
 	zero = calloc((size_t)cpus, sizeof(*zero));
 	if (!zero)
 		return -ENOMEM;
-	return bpf_map_update_elem(dp->map_fd[SM_RULES], &slot, zero, BPF_ANY) ? -errno : 0;
+	if (bpf_map_update_elem(dp->map_fd[SM_RULES], &slot, zero, BPF_ANY))
+		return -errno;
+	return bpf_map_update_elem(dp->map_fd[SM_RULES_OUT], &slot, zero, BPF_ANY) ? -errno : 0;
 }
 
 int datapath_read_info(const struct datapath *dp, struct ctb_rule_info *out)

@@ -44,6 +44,22 @@ static const char *why_no_bpf(void)
 	return NULL;
 }
 
+bool harness_has_netfilter(void)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	/* BPF_PROG_TYPE_NETFILTER and BPF_NETFILTER, which old headers have not. */
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = (enum bpf_attach_type)45);
+	int fd = bpf_prog_load((enum bpf_prog_type)32, "ctb_probe", "GPL", insns, 2, &opts);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
 /* Warnings only; of the verifier's log its last words. */
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {

@@ -24,6 +24,9 @@ struct harness;
  */
 size_t harness_init(struct host_if *ifs, size_t max);
 
+/* Has this kernel netfilter programs (6.4)? */
+bool harness_has_netfilter(void);
+
 /*
  * Give slots to the rules, compile and load them. host is borrowed. NULL on failure, explained
  * on stderr, except when the rule set has more entries or classes than fit: then *too_big is set

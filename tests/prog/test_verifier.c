@@ -18,8 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "datapath_load.h"
+#include "output.skel.h"
+#include "output_entry.skel.h"
 #include "rig.h"
 #include "tc.skel.h"
+#include "tc_direct.skel.h"
 #include "xdp.skel.h"
 
 /* A compiler or a kernel that comes upon this many is to be looked at before it comes upon more. */
@@ -27,11 +30,13 @@
 
 static struct host_if ifs[6];
 static struct host host;
+static bool has_netfilter;
 
 static void start(void)
 {
 	size_t n = harness_init(ifs, ARRAY_SIZE(ifs) - 1);
 
+	has_netfilter = harness_has_netfilter();
 	cr_assert_eq(n, ARRAY_SIZE(ifs) - 1);
 	/* Of a VLAN device only its number is used. */
 	ifs[n] = (struct host_if){ .ifindex = ifs[n - 1].ifindex + 1,
@@ -57,9 +62,23 @@ enum program {
 	TC_ETHER,
 	TC_IP,
 	XDP,
+	DIRECT_ETHER,
+	DIRECT_IP,
+	OUTPUT,
+	OUT_ENTRY,
 	PROGRAMS
 };
-static const char *const names[PROGRAMS] = { "ctb_tc_ether", "ctb_tc_ip", "ctb_xdp" };
+static const struct {
+	const char *shown, *name;
+} names[PROGRAMS] = {
+	[TC_ETHER] = { "ctb_tc_ether", "ctb_tc_ether" },
+	[TC_IP] = { "ctb_tc_ip", "ctb_tc_ip" },
+	[XDP] = { "ctb_xdp", "ctb_xdp" },
+	[DIRECT_ETHER] = { "direct/ctb_tc_ether", "ctb_tc_ether" },
+	[DIRECT_IP] = { "direct/ctb_tc_ip", "ctb_tc_ip" },
+	[OUTPUT] = { "ctb_output", "ctb_output" },
+	[OUT_ENTRY] = { "ctb_out_entry", "ctb_out_entry" },
+};
 
 struct cost {
 	__u32 insns;
@@ -78,8 +97,8 @@ static void report(const char *what, enum program p, struct cost cost)
 		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 		cr_assert_geq(fd, 0, "%s: %s", path, strerror(errno));
 	}
-	n = snprintf(line, sizeof(line), "verifier %s %s %u %.0f\n", what, names[p], cost.insns,
-		     cost.ms);
+	n = snprintf(line, sizeof(line), "verifier %s %s %u %.0f\n", what, names[p].shown,
+		     cost.insns, cost.ms);
 	cr_assert_eq(write(fd, line, n), n);
 	if (dir)
 		close(fd);
@@ -104,7 +123,8 @@ static struct cost load_one(const char *what, struct bpf_object *obj, const char
 			bpf_program__set_log_buf(prog, log, sizeof(log));
 	}
 	log[0] = '\0';
-	cr_assert_eq(load_configure(obj, c, &host, 1), 0);
+	if (c)
+		cr_assert_eq(load_configure(obj, c, &host, 1), 0);
 	cr_assert_eq(bpf_object__load(obj), 0, "%s, %s: %s", what, name, log);
 	prog = bpf_object__find_program_by_name(obj, name);
 	cr_assert_not_null(prog, "%s", name);
@@ -119,27 +139,35 @@ static struct cost load_one(const char *what, struct bpf_object *obj, const char
 
 static struct cost measure(const char *what, enum program p, const struct compiled *c)
 {
+	struct bpf_object *obj;
 	struct cost cost;
+	size_t size;
+	const void *elf;
 
-	if (p == XDP) {
-		struct xdp_bpf *skel = xdp_bpf__open();
-
-		cr_assert_not_null(skel, "%s", strerror(errno));
-		cost = load_one(what, skel->obj, names[p], c);
-		xdp_bpf__destroy(skel);
-	} else {
-		struct tc_bpf *skel = tc_bpf__open();
-
-		cr_assert_not_null(skel, "%s", strerror(errno));
-		cost = load_one(what, skel->obj, names[p], c);
-		tc_bpf__destroy(skel);
-	}
+	if (p == XDP)
+		elf = xdp_bpf__elf_bytes(&size);
+	else if (p == DIRECT_ETHER || p == DIRECT_IP)
+		elf = tc_direct_bpf__elf_bytes(&size);
+	else if (p == OUTPUT)
+		elf = output_bpf__elf_bytes(&size);
+	else if (p == OUT_ENTRY)
+		elf = output_entry_bpf__elf_bytes(&size);
+	else
+		elf = tc_bpf__elf_bytes(&size);
+	obj = bpf_object__open_mem(elf, size, NULL);
+	cr_assert_not_null(obj, "%s", strerror(errno));
+	if (p == OUTPUT || p == OUT_ENTRY)
+		cr_assert_eq(load_netfilter_type(obj), 0);
+	cost = load_one(what, obj, names[p].name, p == OUT_ENTRY ? NULL : c);
+	bpf_object__close(obj);
 	return cost;
 }
 
 /* Without forward rules XDP is not even loaded. */
 static bool used(enum program p, const struct compiled *c)
 {
+	if (p == OUTPUT || p == OUT_ENTRY)
+		return has_netfilter;
 	return p != XDP || c->config.forward;
 }
 
@@ -261,7 +289,9 @@ Test(verifier, combinations, .timeout = 3600)
 				worst[p] = cost;
 		}
 	}
-	for (enum program p = 0; p < PROGRAMS; p++)
-		report("combined", p, worst[p]);
+	for (enum program p = 0; p < PROGRAMS; p++) {
+		if (used(p, &c))
+			report("combined", p, worst[p]);
+	}
 	harness_free(h);
 }

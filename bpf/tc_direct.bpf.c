@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The verdict without a mark: module nf_untrack_bpf (docs/kmod.md) makes the packet UNTRACKED right
+ * here. An object of its own, since the declaration of a kfunc alone has libbpf (1.1) read all of
+ * the kernel's BTF at each load, which takes its time, and fails on kernels without it.
+ */
+#define DEFER_FRAGMENTS 1
+#include "tc.h"
+
+/* Weak: with cfg.direct 0 the program loads without the module. */
+extern int bpf_skb_ct_set_untracked(struct __sk_buff *skb, __u32 flags) __ksym __weak;
+
+/*
+ * A fragment that is UNTRACKED is not reassembled, which the others, without ports to judge by,
+ * wait for in vain. So the module is to wait too (NF_UNTRACK_DEFER).
+ */
+#define DEFER 1
+
+static __always_inline __u32 foreign_mark(struct __sk_buff *skb)
+{
+	return skb->mark;
+}
+
+static __always_inline int ingress(struct __sk_buff *skb, int l2)
+{
+	enum verdict v = judge(skb, l2);
+
+	/* What it returns changes nothing: whoever has a conntrack entry by now keeps it. */
+	if (cfg.direct && v == UNTRACKED)
+		bpf_skb_ct_set_untracked(skb, 0);
+	else if (cfg.direct && v == DEFERRED)
+		bpf_skb_ct_set_untracked(skb, DEFER);
+	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
+}
