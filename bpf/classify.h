@@ -461,7 +461,7 @@ static __always_inline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, _
 		struct ipv6hdr *ip6 = bytes_at(&b, l3, sizeof(*ip6) + 8);
 		__u8 *frag = (void *)(ip6 + 1);
 
-		if (!ip6 || ip6->nexthdr != IPPROTO_FRAGMENT)
+		if (bytes_missing(&b, ip6, sizeof(*ip6) + 8) || ip6->nexthdr != IPPROTO_FRAGMENT)
 			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.v6 = 1;
 		p.proto = frag[0];
@@ -472,7 +472,7 @@ static __always_inline int classify_fragment(CTB_CTX *ctx, __u32 l3, __u32 v6, _
 	} else {
 		struct iphdr *ip = bytes_at(&b, l3, sizeof(*ip));
 
-		if (!ip)
+		if (bytes_missing(&b, ip, sizeof(*ip)))
 			return NOT_JUDGED(CTB_R_NO_MATCH);
 		p.proto = ip->protocol;
 		p.src_lo = bpf_ntohl(ip->saddr);

@@ -13,17 +13,29 @@ struct ctb_bytes {
 	void *data, *data_end;
 };
 
+typedef void *ctb_place;
+
 static __always_inline void bytes_open(CTB_CTX *ctx, struct ctb_bytes *b)
 {
 	b->data = (void *)(long)ctx->data;
 	b->data_end = (void *)(long)ctx->data_end;
 }
 
-static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n)
+static __always_inline ctb_place bytes_place(const struct ctb_bytes *b, __u32 off)
 {
-	void *p = b->data + off;
+	return b->data + off;
+}
 
-	return p + n > b->data_end ? (void *)0 : p;
+static __always_inline void *bytes_read(struct ctb_bytes *b, ctb_place place, __u32 n)
+{
+	(void)b;
+	(void)n;
+	return place;
+}
+
+static __always_inline int bytes_missing(const struct ctb_bytes *b, const void *at, __u32 n)
+{
+	return at + n > b->data_end;
 }
 
 #include "parse.h"

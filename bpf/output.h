@@ -46,15 +46,30 @@ struct ctb_bytes {
 	__u64 copy[sizeof(struct ipv6hdr) / 8];
 };
 
+typedef __u32 ctb_place;
+
 static __always_inline void bytes_open(struct bpf_nf_ctx *ctx, struct ctb_bytes *b)
 {
 	/* Fails never; if it did, there would be no bytes. */
 	bpf_dynptr_from_skb((struct __sk_buff *)ctx->skb, 0, &b->ptr);
 }
 
-static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n)
+static __always_inline ctb_place bytes_place(const struct ctb_bytes *b, __u32 off)
 {
-	return bpf_dynptr_slice(&b->ptr, off, b->copy, n);
+	(void)b;
+	return off;
+}
+
+static __always_inline void *bytes_read(struct ctb_bytes *b, ctb_place place, __u32 n)
+{
+	return bpf_dynptr_slice(&b->ptr, place, b->copy, n);
+}
+
+static __always_inline int bytes_missing(const struct ctb_bytes *b, const void *at, __u32 n)
+{
+	(void)b;
+	(void)n;
+	return !at;
 }
 
 #include "parse.h"

@@ -27,10 +27,22 @@ static __always_inline int is_gso(CTB_CTX *ctx);
 struct ctb_bytes;
 static __always_inline void bytes_open(CTB_CTX *ctx, struct ctb_bytes *b);
 /*
- * The packet's bytes from off to off + n, or NULL: they are not there. n is a compile-time
- * constant. They may be a copy that the next call overwrites.
+ * Where offset off is: a type of the program's own, to which numbers can be added. Given apart from
+ * n, so that a place that is looked at in several ways is computed once.
  */
-static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n);
+static __always_inline ctb_place bytes_place(const struct ctb_bytes *b, __u32 off);
+/*
+ * The packet's n bytes there, unless bytes_missing() says that there are not so many: in two steps,
+ * since one that returned NULL would have clang compare twice. n is a compile-time constant. They
+ * may be a copy that the next call overwrites.
+ */
+static __always_inline void *bytes_read(struct ctb_bytes *b, ctb_place place, __u32 n);
+static __always_inline int bytes_missing(const struct ctb_bytes *b, const void *at, __u32 n);
+
+static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n)
+{
+	return bytes_read(b, bytes_place(b, off), n);
+}
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -122,16 +134,17 @@ __noinline int skip_ext_headers(CTB_CTX *ctx, __u32 start, __u32 limit, __u32 ne
 {
 	__u32 off = 0, fragment = 0;
 	struct ctb_bytes b;
+	ctb_place first;
 
 	bytes_open(ctx, &b);
-	start &= 0x7fff;
+	first = bytes_place(&b, start & 0x7fff);
 	nexthdr &= 0xff;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < MAX_EXT_HEADERS; i++) {
-		__u8 *h = bytes_at(&b, start + off, 8);
+		__u8 *h = bytes_read(&b, first + off, 8);
 		__u32 len;
 
-		if (!h || off + 8 > limit)
+		if (bytes_missing(&b, h, 8) || off + 8 > limit)
 			return EXT_FAILED(CTB_R_BAD_IPV6);
 		if (nexthdr == IPPROTO_FRAGMENT) {
 			__u16 frag = h[2] << 8 | h[3];
@@ -178,7 +191,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	if (!p->v6) {
 		struct iphdr *ip = bytes_at(&b, off, sizeof(*ip));
 
-		if (!ip || off + sizeof(*ip) > end)
+		if (bytes_missing(&b, ip, sizeof(*ip)) || off + sizeof(*ip) > end)
 			return CTB_R_BAD_QUOTE;
 		if (ip->version != 4 || ip->ihl < 5 || off + ip->ihl * 4 > end)
 			return CTB_R_BAD_QUOTE;
@@ -191,7 +204,8 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	} else {
 		struct ipv6hdr *ip6 = bytes_at(&b, off, sizeof(*ip6));
 
-		if (!ip6 || off + sizeof(*ip6) > end || ip6->version != 6)
+		if (bytes_missing(&b, ip6, sizeof(*ip6)) || off + sizeof(*ip6) > end ||
+		    ip6->version != 6)
 			return CTB_R_BAD_QUOTE;
 		p->src_hi = be64_at(&ip6->saddr);
 		p->src_lo = be64_at((void *)&ip6->saddr + 8);
@@ -215,7 +229,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	if (has_ports(proto)) {
 		__u8 *l4 = bytes_at(&b, off, 4);
 
-		if (!l4 || off + 4 > end)
+		if (bytes_missing(&b, l4, 4) || off + 4 > end)
 			return CTB_R_BAD_QUOTE;
 		p->sport = l4[0] << 8 | l4[1];
 		p->dport = l4[2] << 8 | l4[3];
@@ -230,22 +244,24 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off, __u32 l4_len,
 				    struct ctb_pkt *p)
 {
+	ctb_place place = bytes_place(b, off);
 	__u8 proto = p->proto, *l4;
 
 	if (proto == IPPROTO_TCP && !p->first_fragment) {
-		struct tcphdr *th = bytes_at(b, off, sizeof(*th));
+		struct tcphdr *th = bytes_read(b, place, sizeof(*th));
 
-		if (!th || l4_len < sizeof(*th) || th->doff < 5 || th->doff * 4U > l4_len)
+		if (bytes_missing(b, th, sizeof(*th)) || l4_len < sizeof(*th) || th->doff < 5 ||
+		    th->doff * 4U > l4_len)
 			return CTB_R_BAD_L4;
 		p->sport = bpf_ntohs(th->source);
 		p->dport = bpf_ntohs(th->dest);
 		return CTB_PARSED;
 	}
 	if (proto == IPPROTO_UDP && !p->first_fragment) {
-		struct udphdr *uh = bytes_at(b, off, sizeof(*uh));
+		struct udphdr *uh = bytes_read(b, place, sizeof(*uh));
 
-		if (!uh || l4_len < sizeof(*uh) || bpf_ntohs(uh->len) < sizeof(*uh) ||
-		    bpf_ntohs(uh->len) > l4_len)
+		if (bytes_missing(b, uh, sizeof(*uh)) || l4_len < sizeof(*uh) ||
+		    bpf_ntohs(uh->len) < sizeof(*uh) || bpf_ntohs(uh->len) > l4_len)
 			return CTB_R_BAD_L4;
 		p->sport = bpf_ntohs(uh->source);
 		p->dport = bpf_ntohs(uh->dest);
@@ -258,12 +274,12 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 			need = proto == IPPROTO_UDPLITE ? 8 : 12;
 		if (l4_len < need)
 			return CTB_R_BAD_L4;
-		if (need == 12 && !bytes_at(b, off, 12))
+		if (need == 12 && bytes_missing(b, bytes_read(b, place, 12), 12))
 			return CTB_R_BAD_L4;
-		if (need == 8 && !bytes_at(b, off, 8))
+		if (need == 8 && bytes_missing(b, bytes_read(b, place, 8), 8))
 			return CTB_R_BAD_L4;
-		l4 = bytes_at(b, off, 4);
-		if (!l4)
+		l4 = bytes_read(b, place, 4);
+		if (bytes_missing(b, l4, 4))
 			return CTB_R_BAD_L4;
 		p->sport = l4[0] << 8 | l4[1];
 		p->dport = l4[2] << 8 | l4[3];
@@ -272,8 +288,8 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 	if ((proto == IPPROTO_ICMP && !p->v6) || (proto == IPPROTO_ICMPV6 && p->v6)) {
 		__u8 type;
 
-		l4 = bytes_at(b, off, 8);
-		if (!l4 || l4_len < 8)
+		l4 = bytes_read(b, place, 8);
+		if (bytes_missing(b, l4, 8) || l4_len < 8)
 			return CTB_R_BAD_L4;
 		type = l4[0];
 		/* The types that nf_conntrack_icmp_error()/icmpv6_error() look into. */
@@ -291,7 +307,7 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l
 	__u32 hlen, len;
 	__u16 frag;
 
-	if (!ip)
+	if (bytes_missing(b, ip, sizeof(*ip)))
 		return CTB_R_BAD_IPV4;
 	if (ip->version != 4 || ip->ihl < 5)
 		return CTB_R_BAD_IPV4;
@@ -306,7 +322,7 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l
 	p->src_lo = bpf_ntohl(ip->saddr);
 	p->dst_lo = bpf_ntohl(ip->daddr);
 	/* All of the options: the last word of the header. */
-	if (!bytes_at(b, l3 + hlen - 4, 4))
+	if (bytes_missing(b, bytes_at(b, l3 + hlen - 4, 4), 4))
 		return CTB_R_BAD_IPV4;
 	p->bytes = len;
 	if (frag & 0x1fff)
@@ -323,7 +339,7 @@ static __always_inline int parse_ipv6(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l
 	int r;
 
 	p->v6 = 1;
-	if (!ip6)
+	if (bytes_missing(b, ip6, sizeof(*ip6)))
 		return CTB_R_BAD_IPV6;
 	if (ip6->version != 6)
 		return CTB_R_BAD_IPV6;
@@ -369,7 +385,7 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 	if (l2) {
 		struct ethhdr *eth = bytes_at(&b, 0, sizeof(*eth));
 
-		if (!eth)
+		if (bytes_missing(&b, eth, sizeof(*eth)))
 			return CTB_R_BAD_LINK;
 		ethertype = eth->h_proto;
 		l3 = ETH_HLEN_;
@@ -389,7 +405,7 @@ static __always_inline int parse(CTB_CTX *ctx, __u32 len, int l2, __be16 etherty
 			if (tags == MAX_VLAN_TAGS)
 				return CTB_R_NOT_IP;
 			tag = bytes_at(&b, l3, VLAN_HLEN_);
-			if (!tag)
+			if (bytes_missing(&b, tag, VLAN_HLEN_))
 				return CTB_R_BAD_LINK;
 			/* The kernel takes priority tags (vid 0) off and looks at the next. */
 			if (!p->vid)
