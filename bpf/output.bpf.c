@@ -7,15 +7,13 @@
  */
 #include <linux/errno.h>
 #include <linux/netfilter.h>
+#include "kfuncs.h"
 #include "output.h"
 #include "output_counters.h"
 
 #define ONLY_FORWARD 0
 #define AT_OUTPUT    1
 #include "classify.h"
-
-/* Weak: with cfg.direct 0 the program loads without the module. */
-extern int bpf_nf_ct_set_untracked(struct bpf_nf_ctx *ctx) __ksym __weak;
 
 /*
  * What nearly every packet is, as direct.h's parse_fast(). A slice costs a call whatever its size,

@@ -5,16 +5,8 @@
  * the kernel's BTF at each load, which takes its time, and fails on kernels without it.
  */
 #define DEFER_FRAGMENTS 1
+#include "kfuncs.h"
 #include "tc.h"
-
-/* Weak: with cfg.direct 0 the program loads without the module. */
-extern int bpf_skb_ct_set_untracked(struct __sk_buff *skb, __u32 flags) __ksym __weak;
-
-/*
- * A fragment that is UNTRACKED is not reassembled, which the others, without ports to judge by,
- * wait for in vain. So the module is to wait too (NF_UNTRACK_DEFER).
- */
-#define DEFER 1
 
 static __always_inline __u32 foreign_mark(struct __sk_buff *skb)
 {
@@ -25,10 +17,15 @@ static __always_inline int ingress(struct __sk_buff *skb, int l2)
 {
 	enum verdict v = judge(skb, l2);
 
-	/* What it returns changes nothing: whoever has a conntrack entry by now keeps it. */
+	/*
+	 * A fragment that is UNTRACKED is not reassembled, and those without ports to judge by
+	 * would wait for it in vain: the module waits until the datagram is whole.
+	 *
+	 * What it returns changes nothing: whoever has a conntrack entry by now keeps it.
+	 */
 	if (cfg.direct && v == UNTRACKED)
 		bpf_skb_ct_set_untracked(skb, 0);
 	else if (cfg.direct && v == DEFERRED)
-		bpf_skb_ct_set_untracked(skb, DEFER);
+		bpf_skb_ct_set_untracked(skb, NF_UNTRACK_DEFER);
 	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }
