@@ -321,6 +321,9 @@ static bool iif_fits(const struct rulebook *b, const struct entry *e, const stru
 
 	if (!e->iif)
 		return true;
+	/* Of what an error quotes that this host sends nobody knows where it came in. */
+	if (t->output)
+		return t->quoted || (e->dir == CTB_DIR_REPLY && named);
 	if (t->quoted)
 		return e->dir == CTB_DIR_ORIG || named;
 	return e->dir == CTB_DIR_ORIG && named;
@@ -426,9 +429,11 @@ static void random_tuple(struct tuple *t)
 {
 	static const __u8 protos[] = { 6, 17, 17, 1, 47 };
 
-	*t = (struct tuple){
-		.v6 = rnd(2), .quoted = !rnd(4), .proto = protos[rnd(5)], .ifindex = rnd(6)
-	};
+	*t = (struct tuple){ .v6 = rnd(2),
+			     .quoted = !rnd(4),
+			     .output = !rnd(3),
+			     .proto = protos[rnd(5)],
+			     .ifindex = rnd(6) };
 	if (t->proto == 6 || t->proto == 17) {
 		t->sport = (__u16)rnd(14);
 		t->dport = (__u16)rnd(14);
@@ -589,7 +594,8 @@ Test(compile, a_thousand_rules_of_any_shape_fit)
 static void compile_text(const char *text, struct compiled *c)
 {
 	static struct prefix4 own4[] = { { 0x0a000001, 32 } };
-	struct host host = { .local = { .v4 = own4, .n4 = 1 } };
+	static struct host_if eth0 = { .ifindex = 1, .name = "eth0" };
+	struct host host = { .ifs = &eth0, .n_ifs = 1, .local = { .v4 = own4, .n4 = 1 } };
 	_ruleset_ struct ruleset *rs = NULL;
 	_diag_ struct diag d = {};
 	struct entries es = {};
@@ -672,6 +678,35 @@ Test(compile, forward_rules_ask_who_is_local)
 	t.dst_lo = 0x0a000003;
 	t.src_lo = 0x0a000001;
 	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, CTB_E_LOCAL);
+	compiled_free(&c);
+}
+
+/* The rows of devices are those that abi.h names, and an entry that names none is in all of them.
+ */
+Test(compile, rows_by_the_device_that_packets_leave_by)
+{
+	static const __u64 any = 1, orig = 2, reply = 4, oneway = 8;
+	struct compiled c = {};
+	const __u64 *rows;
+
+	/* The only device is eth0, ifindex 1; class 0 stands for those that no rule names. */
+	compile_text("failsafe { }\n"
+		     "notrack esp\n"
+		     "notrack udp dport 53 daddr local iif eth0\n"
+		     "notrack gre iif eth0 oneway\n",
+		     &c);
+	cr_assert_eq(c.n_entries, 4);
+	cr_assert_eq(c.config.iif_classes, 2);
+	cr_assert_eq(c.iif_class[1], 1);
+	cr_assert_eq(c.bits[CTB_F_IIF].rows, 3 * 2 + 1);
+	rows = c.bits[CTB_F_IIF].v;
+	cr_expect_eq(rows[0], any, "plain, another device: %#llx", rows[0]);
+	cr_expect_eq(rows[1], any | orig | oneway, "plain, eth0: %#llx", rows[1]);
+	cr_expect_eq(rows[2], any | orig | oneway, "quoted, another device: %#llx", rows[2]);
+	cr_expect_eq(rows[3], any | orig | reply | oneway, "quoted, eth0: %#llx", rows[3]);
+	cr_expect_eq(rows[4], any, "sent by another device: %#llx", rows[4]);
+	cr_expect_eq(rows[5], any | reply, "sent by eth0: %#llx", rows[5]);
+	cr_expect_eq(rows[6], any | orig | reply | oneway, "sent and quoted: %#llx", rows[6]);
 	compiled_free(&c);
 }
 
