@@ -34,6 +34,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
+PROG_SKELS := $(patsubst tests/prog/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard tests/prog/*.bpf.c))
 E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c)) \
 	$(B)/tests/e2e/drop_cap.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -153,7 +154,7 @@ $(B)/gen/%.skel.h: $(B)/tests/prog/%.bpf.o
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
-$(B)/obj/tests/%.o: tests/%.c | $(SKELS) $(if $(PROG_HELPERS),$(B)/gen/classify_test.skel.h)
+$(B)/obj/tests/%.o: tests/%.c | $(SKELS) $(PROG_SKELS)
 	$(call say,CC)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@

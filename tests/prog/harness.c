@@ -14,11 +14,13 @@
 /* These want abi.h first. */
 #include "classify_test.skel.h"
 #include "tc.skel.h"
+#include "tc_direct.skel.h"
 
 struct harness {
 	struct bpf_object *obj;
-	struct classify_test_bpf *test; /* one of the two owns obj */
+	struct classify_test_bpf *test; /* one of the three owns obj */
 	struct tc_bpf *production;
+	struct tc_direct_bpf *direct;
 	struct ctb_test_seen *seen; /* mapped; HARNESS_TEST only */
 	struct ruleset *rs;	    /* borrowed */
 	struct compiled c;
@@ -137,6 +139,9 @@ static int open_object(struct harness *h, enum harness_object o)
 	if (o == HARNESS_TEST) {
 		h->test = classify_test_bpf__open();
 		h->obj = h->test ? h->test->obj : NULL;
+	} else if (o == HARNESS_DIRECT) {
+		h->direct = tc_direct_bpf__open();
+		h->obj = h->direct ? h->direct->obj : NULL;
 	} else {
 		h->production = tc_bpf__open();
 		h->obj = h->production ? h->production->obj : NULL;
@@ -149,6 +154,11 @@ static int take_fds(struct harness *h)
 	if (h->production) {
 		h->ether_fd = bpf_program__fd(h->production->progs.ctb_tc_ether);
 		h->ip_fd = bpf_program__fd(h->production->progs.ctb_tc_ip);
+		return 0;
+	}
+	if (h->direct) {
+		h->ether_fd = bpf_program__fd(h->direct->progs.ctb_tc_ether);
+		h->ip_fd = bpf_program__fd(h->direct->progs.ctb_tc_ip);
 		return 0;
 	}
 	h->ether_fd = bpf_program__fd(h->test->progs.ctb_tc_ether);
@@ -233,6 +243,7 @@ void harness_free(struct harness *h)
 		munmap(h->seen, sizeof(*h->seen));
 	classify_test_bpf__destroy(h->test);
 	tc_bpf__destroy(h->production);
+	tc_direct_bpf__destroy(h->direct);
 	compiled_free(&h->c);
 	free(h);
 }

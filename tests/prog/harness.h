@@ -9,10 +9,11 @@
 #include "packets.h"
 #include "reference.h"
 
-/* Which object: the shipped one, or the one that also says what it saw (and contains it). */
+/* Which object: a shipped one, or the one that also says what it saw (and contains it). */
 enum harness_object {
 	HARNESS_PRODUCTION,
-	HARNESS_TEST
+	HARNESS_TEST,
+	HARNESS_DIRECT /* tc_direct: verdicts are counted, but handed to nobody */
 };
 
 struct harness;

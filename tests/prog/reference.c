@@ -506,17 +506,26 @@ static struct ref_packet mirror(const struct ref_packet *p)
 	return m;
 }
 
-static bool iif_fits(const struct rule *r, enum ctb_dir dir, bool quoted, const char *ifname)
+static bool iif_fits(const struct rule *r, enum ctb_dir dir, bool quoted,
+		     const struct ref_frame *frame)
 {
+	bool named = name_list_has(&r->iif, frame->ifname);
+
 	if (r->iif.n == 0)
 		return true;
+	/*
+	 * What this host sends by iif is its reply to what came in there. Of what an error of its
+	 * own quotes nobody knows any more where it came in.
+	 */
+	if (frame->output)
+		return quoted || (dir == CTB_DIR_REPLY && named);
 	/*
 	 * A reply to a packet that came in by iif is this host's own output, which does not pass
 	 * tc ingress. An error about that output does, by the same interface.
 	 */
 	if (quoted)
-		return dir == CTB_DIR_ORIG || name_list_has(&r->iif, ifname);
-	return dir == CTB_DIR_ORIG && name_list_has(&r->iif, ifname);
+		return dir == CTB_DIR_ORIG || named;
+	return dir == CTB_DIR_ORIG && named;
 }
 
 static size_t prefixes_in(const struct addr_match *m)
@@ -556,19 +565,19 @@ static bool transit_fits(const struct rule *r, const struct ref_host *host,
 
 /* Everything but ports, with the packet already turned to the rule's original direction. */
 static bool frame_fits(const struct rule *r, const struct ref_host *host,
-		       const struct ref_packet *p, enum ctb_dir dir, const char *ifname)
+		       const struct ref_packet *p, enum ctb_dir dir, const struct ref_frame *frame)
 {
 	return transit_fits(r, host, p) && proto_has(&r->proto, p->proto) &&
 	       addr_fits(&r->saddr, &p->src, host) && addr_fits(&r->daddr, &p->dst, host) &&
-	       iif_fits(r, dir, p->quoted, ifname) && (dir == CTB_DIR_ORIG || !r->oneway);
+	       iif_fits(r, dir, p->quoted, frame) && (dir == CTB_DIR_ORIG || !r->oneway);
 }
 
 static bool rule_fits(const struct rule *r, const struct ref_host *host, const struct ref_packet *p,
-		      const char *ifname, enum ctb_dir *dir)
+		      const struct ref_frame *frame, enum ctb_dir *dir)
 {
 	struct ref_packet m = mirror(p);
-	bool orig = frame_fits(r, host, p, CTB_DIR_ORIG, ifname);
-	bool reply = frame_fits(r, host, &m, CTB_DIR_REPLY, ifname);
+	bool orig = frame_fits(r, host, p, CTB_DIR_ORIG, frame);
+	bool reply = frame_fits(r, host, &m, CTB_DIR_REPLY, frame);
 
 	if (r->port.n == 0) {
 		orig = orig && port_fits(&r->sport, p, p->sport) &&
@@ -624,7 +633,7 @@ struct ref_verdict ref_judge(const struct ruleset *rs, const struct ref_host *ho
 		v.action = CTB_TRACK;
 	}
 	for (i = 0; i < rs->n_rules && !v.judged; i++) {
-		if (!rule_fits(&rs->rules[i], host, &p, frame->ifname, &v.dir))
+		if (!rule_fits(&rs->rules[i], host, &p, frame, &v.dir))
 			continue;
 		v.judged = true;
 		v.handle = rs->rules[i].handle;
@@ -669,7 +678,7 @@ static bool fragment_common(const struct ref_frame *f, struct ref_packet *out)
 
 /* May the rule fit, whatever the ports? */
 static bool rule_may_fit(const struct rule *r, const struct ref_host *host,
-			 const struct ref_packet *p, const char *ifname, bool *ports,
+			 const struct ref_packet *p, const struct ref_frame *frame, bool *ports,
 			 enum ctb_dir *dir)
 {
 	struct ref_packet m = mirror(p);
@@ -678,10 +687,10 @@ static bool rule_may_fit(const struct rule *r, const struct ref_host *host,
 	if (*ports && !is_port_proto(p->proto))
 		return false;
 	*dir = CTB_DIR_ORIG;
-	if (frame_fits(r, host, p, CTB_DIR_ORIG, ifname))
+	if (frame_fits(r, host, p, CTB_DIR_ORIG, frame))
 		return true;
 	*dir = CTB_DIR_REPLY;
-	return frame_fits(r, host, &m, CTB_DIR_REPLY, ifname);
+	return frame_fits(r, host, &m, CTB_DIR_REPLY, frame);
 }
 
 struct ref_verdict ref_judge_at_tc(const struct ruleset *rs, const struct ref_host *host,
@@ -705,7 +714,7 @@ struct ref_verdict ref_judge_at_tc(const struct ruleset *rs, const struct ref_ho
 			return plain;
 	}
 	for (i = 0; i < rs->n_rules; i++) {
-		if (rule_may_fit(&rs->rules[i], host, &p, frame->ifname, &ports, &v.dir))
+		if (rule_may_fit(&rs->rules[i], host, &p, frame, &ports, &v.dir))
 			break;
 	}
 	if (i == rs->n_rules || ports || rs->rules[i].action != CTB_FORWARD ||

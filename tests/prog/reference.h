@@ -17,7 +17,7 @@ struct ref_host {
 	size_t n_vlans;
 };
 
-/* A packet as tc ingress gets it. */
+/* A packet as tc ingress gets it, or OUTPUT. */
 struct ref_frame {
 	const __u8 *data; /* from the Ethernet header on; layer3: from the IP header on */
 	size_t len;
@@ -26,7 +26,8 @@ struct ref_frame {
 	bool other_host; /* skb->pkt_type is PACKET_OTHERHOST */
 	bool tagged;	 /* a VLAN tag in the skb's metadata, outermost */
 	__u16 tag_vid;
-	bool gso; /* several packets that GRO made one */
+	bool gso;    /* several packets that GRO made one */
+	bool output; /* layer3: this host sends it, by the device named */
 	__u32 ifindex;
 	const char *ifname;
 };
