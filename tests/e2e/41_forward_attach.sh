@@ -210,10 +210,12 @@ eq "links" "$(links)" 2
 
 say "a driver that cannot, until it can"
 lab_host odd
-ip link add r3 netns router numrxqueues 2 numtxqueues 2 type veth peer name o0 netns odd numrxqueues 2 numtxqueues 2
-on router ethtool -L r3 rx 1 tx 1
+# Where the daemon does not see it: once XDP is attached the driver keeps its queues.
+ip link add r3 netns odd numrxqueues 2 numtxqueues 2 type veth peer name o0 netns odd numrxqueues 2 numtxqueues 2
+on odd ethtool -L r3 rx 1 tx 1
 on odd ethtool -L o0 rx 2 tx 2
 on odd ethtool -K o0 tx off gro on >/dev/null
+on odd ip link set r3 netns router
 on odd ip link set o0 up
 on router ip link set r3 up
 lab_addr odd o0 10.4.0.2/24
