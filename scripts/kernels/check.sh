@@ -31,7 +31,7 @@ if ((!${#patterns[@]})); then
 		sed 's,^tests/,,; s,\.c$,,')
 	if [[ ${FEW:-0} == 1 ]]; then
 		# Without those that judge many thousand packets by logic that is no kernel's.
-		patterns+=(prog/test_{verifier,static_functions,live,parse,classify} prog/test_forward_reasons)
+		patterns+=(prog/test_{verifier,static_functions,live,parse,classify,output} prog/test_forward_reasons)
 		mapfile -t -O ${#patterns[@]} patterns < <(grep -lx '# kernels: few' tests/e2e/*.sh |
 			sed 's,^tests/,,')
 	else
