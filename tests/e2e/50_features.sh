@@ -109,7 +109,7 @@ eq "exit status of nobody" "$STATUS" 0
 for name in cap-bpf bpf tc-program nf-tables nft-notrack bpffs; do
 	eq "$name for nobody" "$(state $name)" unknown
 done
-has "the end for nobody" "$(setpriv --reuid 65534 --regid 65534 --clear-groups "$CTBYPASS" features)" "not root, so not all could be tried"
+has "the end for nobody" "$(setpriv --reuid 65534 --regid 65534 --clear-groups "$CTBYPASS" features -P $LAB_PIN)" "not root, so not all could be tried"
 refused cap-bpf -- setpriv --reuid 65534 --regid 65534 --clear-groups
 
 # No BPF file system where the pins are to be, and it is not the place where one is mounted.
