@@ -29,7 +29,7 @@ BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
 	-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP
 
 LIB_OBJS := $(patsubst src/%.c,$(B)/obj/%.o,$(filter-out src/main.c,$(wildcard src/*.c)))
-SKELS := $(patsubst %,$(B)/gen/%.skel.h,tc xdp state tc_direct output output_entry)
+SKELS := $(patsubst %,$(B)/gen/%.skel.h,tc xdp state tc_direct output)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PROG_TESTS := $(patsubst tests/prog/%.c,$(B)/tests/prog/%,$(wildcard tests/prog/test_*.c))
 PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
@@ -202,7 +202,7 @@ install: all $(B)/bench/ctbypass-bench
 	install -Dm755 $(B)/ctbypass $(DESTDIR)$(PREFIX)/sbin/ctbypass
 	install -Dm755 $(B)/bench/ctbypass-bench $(DESTDIR)$(PREFIX)/lib/ctbypass/bench
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/ctbypass \
-		$(patsubst %,$(B)/%.bpf.o,tc tc_direct xdp output output_entry)
+		$(patsubst %,$(B)/%.bpf.o,tc tc_direct xdp output)
 	install -Dm644 packaging/ctbypass.service $(DESTDIR)$(UNITDIR)/ctbypass.service
 	install -Dm644 man/ctbypass.8 $(DESTDIR)$(PREFIX)/share/man/man8/ctbypass.8
 	install -Dm644 man/ctbypass.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/ctbypass.conf.5

@@ -8,7 +8,7 @@
 #include <linux/errno.h>
 #include <linux/netfilter.h>
 #include "kfuncs.h"
-#include "output.h"
+#include "read_dynptr.h"
 #include "output_counters.h"
 
 #define ONLY_FORWARD 0
@@ -16,8 +16,8 @@
 #include "classify.h"
 
 /*
- * What nearly every packet is, as direct.h's parse_fast(). A slice costs a call whatever its size,
- * so both headers are in one; only UDP with hardly a payload takes a second.
+ * What nearly every packet is, as read_direct.h's parse_fast(). A slice costs a call whatever its
+ * size, so both headers are in one; only UDP with hardly a payload takes a second.
  */
 static __always_inline int parse_fast(struct bpf_nf_ctx *ctx, struct ctb_pkt *p)
 {
@@ -114,7 +114,7 @@ __noinline int judge_full(struct bpf_nf_ctx *ctx)
 	return 0;
 }
 
-SEC("netfilter")
+SEC(CTB_SEC_NETFILTER)
 int ctb_output(struct bpf_nf_ctx *ctx)
 {
 	struct ctb_pkt p = {};

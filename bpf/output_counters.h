@@ -12,7 +12,7 @@
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CTB_MAX_RULES);
+	__uint(max_entries, 2 * CTB_MAX_RULES);
 	__type(key, __u32);
 	__type(value, struct ctb_output_counters);
 } rules_out SEC(".maps");

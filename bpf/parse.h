@@ -3,8 +3,8 @@
  * One parse, from packet bytes to a decoded struct, for every program type. It returns
  * CTB_PARSED or the reason (enum ctb_reason) why this packet cannot be judged; there is no third
  * meaning. The including program defines CTB_CTX, the type of its context (struct __sk_buff,
- * struct xdp_md, struct bpf_nf_ctx), is_gso(), and how packets are read: direct.h is for programs
- * that may read them directly, output.h for the others.
+ * struct xdp_md, struct bpf_nf_ctx), is_gso(), and how packets are read: read_direct.h is for
+ * programs that may read them directly, read_dynptr.h for the others.
  */
 #ifndef CTB_PARSE_H
 #define CTB_PARSE_H

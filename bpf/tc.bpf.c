@@ -4,6 +4,7 @@
  * defragmentation (docs/design.md says why there). Works on any kernel.
  */
 #define DEFER_FRAGMENTS 0 /* reassembled packets have the mark of their first fragment */
+#define TC_SECTION	"tc"
 #include "tc.h"
 
 static __always_inline __u32 foreign_mark(struct __sk_buff *skb)

@@ -14,7 +14,7 @@
 #define CTB_CTX	     struct __sk_buff
 #define ONLY_FORWARD 0
 #define AT_OUTPUT    0
-#include "direct.h"
+#include "read_direct.h"
 #include "classify.h"
 #include "forward.h"
 
@@ -284,14 +284,14 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
 }
 
 /* Devices with an Ethernet header. */
-SEC("tc")
+SEC(TC_SECTION)
 int ctb_tc_ether(struct __sk_buff *skb)
 {
 	return ingress(skb, 1);
 }
 
 /* Devices whose packets start with the IP header (tun, WireGuard, GRE, IPIP, PPP ...). */
-SEC("tc")
+SEC(TC_SECTION)
 int ctb_tc_ip(struct __sk_buff *skb)
 {
 	return ingress(skb, 0);

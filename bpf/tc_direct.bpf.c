@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The verdict without a mark: module nf_untrack_bpf (docs/kmod.md) makes the packet UNTRACKED right
- * here. An object of its own, since the declaration of a kfunc alone has libbpf (1.1) read all of
- * the kernel's BTF at each load, which takes its time, and fails on kernels without it.
+ * here. With cfg.direct 0 the program loads without the module, and judges and counts only.
  */
-#define DEFER_FRAGMENTS 1
 #include "kfuncs.h"
+#include "ctbypass/abi.h"
+
+#define DEFER_FRAGMENTS 1
+#define TC_SECTION	CTB_SEC_TC
 #include "tc.h"
 
 static __always_inline __u32 foreign_mark(struct __sk_buff *skb)

@@ -7,7 +7,7 @@
 #define CTB_CTX	     struct xdp_md
 #define ONLY_FORWARD 1
 #define AT_OUTPUT    0
-#include "direct.h"
+#include "read_direct.h"
 #include "classify.h"
 #include "forward.h"
 

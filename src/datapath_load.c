@@ -54,10 +54,11 @@ int load_netfilter_type(struct bpf_object *obj)
 
 	bpf_object__for_each_program (prog, obj) {
 		if (!err)
-			err = bpf_program__set_type(prog, (enum bpf_prog_type)PROG_TYPE_NETFILTER);
+			err = bpf_program__set_type(prog,
+						    (enum bpf_prog_type)CTB_PROG_TYPE_NETFILTER);
 		if (!err)
 			err = bpf_program__set_expected_attach_type(
-				prog, (enum bpf_attach_type)ATTACH_TYPE_NETFILTER);
+				prog, (enum bpf_attach_type)CTB_ATTACH_NETFILTER);
 	}
 	return err;
 }
@@ -170,6 +171,19 @@ static __u32 netdev_slots(const struct host *host)
 	return slots;
 }
 
+/* libbpf knows the section from kfuncs_register() only. */
+static int set_types(struct bpf_object *obj)
+{
+	struct bpf_program *prog;
+	int err = 0;
+
+	bpf_object__for_each_program (prog, obj) {
+		if (!err && !strcmp(bpf_program__section_name(prog), CTB_SEC_TC))
+			err = bpf_program__set_type(prog, BPF_PROG_TYPE_SCHED_CLS);
+	}
+	return err;
+}
+
 int load_configure(struct bpf_object *obj, const struct compiled *c, const struct host *host,
 		   __u32 generation)
 {
@@ -180,7 +194,9 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 	cfg.vlan_devices = count_vlans(host) > 0;
 	cfg.generation = generation;
 	cfg.netdev_slots = cfg.forward ? netdev_slots(host) : 1;
-	err = set_rodata(obj, &cfg, c);
+	err = set_types(obj);
+	if (!err)
+		err = set_rodata(obj, &cfg, c);
 	if (err)
 		return err;
 	list_tables(c, tables);

@@ -7,7 +7,7 @@
 
 #define CTB_CTX struct __sk_buff
 #include "counters.h"
-#include "direct.h"
+#include "read_direct.h"
 
 #define COLD_LINES (1 << 20)
 

@@ -148,7 +148,9 @@ struct ctb_rule_counters {
 
 /*
  * Map `rules_out`, per CPU: the same of packets that this host sends, where a BPF program judges
- * those (direct mode); else the nft table counts them.
+ * those (direct mode); else the nft table counts them. Behind the CTB_MAX_RULES elements that
+ * programs count in are as many that the daemon alone writes: what nft had counted when direct mode
+ * began.
  */
 struct ctb_output_counters {
 	struct ctb_count count[CTB_DIR_MAX];
@@ -189,7 +191,22 @@ struct ctb_state {
 	__u32 next_handle;   /* never given out before; 0: none was */
 	__u32 journal_lines; /* lines 0 ... n-1 of `journal` count */
 	__u64 config_hash;   /* of the configuration file and its set files */
+	__u32 untrack_defer; /* 1: net.netfilter.nf_untrack_defer was 0 before us */
+	__u32 pad;
 };
+
+/*
+ * Direct mode: programs call these numbers, which no helper has, and the loader puts the kfuncs of
+ * module nf_untrack_bpf in their place (src/kfuncs.h says why not by __ksym). The sections are
+ * known to libbpf by the loader only. Netfilter programs are in no header of Debian 12: enum
+ * bpf_prog_type and enum bpf_attach_type, include/uapi/linux/bpf.h, 6.4.
+ */
+#define CTB_CALL_UNTRACK_SKB	0x7ff00001
+#define CTB_CALL_UNTRACK_NF	0x7ff00002
+#define CTB_SEC_TC		"tc_direct"
+#define CTB_SEC_NETFILTER	"netfilter_direct"
+#define CTB_PROG_TYPE_NETFILTER 32
+#define CTB_ATTACH_NETFILTER	45
 
 /* Map `clsact`: key is the ifindex of a device with our clsact filter. */
 struct ctb_clsact {

@@ -15,7 +15,6 @@
 #include <sys/mman.h>
 #include "datapath_load.h"
 #include "output.skel.h"
-#include "output_entry.skel.h"
 #include "output_test.skel.h"
 #include "rig.h"
 #include "tc_direct_test.skel.h"
@@ -204,7 +203,7 @@ static __u8 family_of(const struct packet *p)
 	"notrack udp dport 54 daddr local iif va0\n"   /* 7 */ \
 	"notrack tcp dport 55 iif lo oneway\n"	       /* 8 */ \
 	"notrack icmpv6 saddr 2001:db8::1\n"	       /* 9 */ \
-	"notrack esp saddr !local oneway\n"		       /* 10 */ \
+	"notrack esp saddr !local oneway\n"	       /* 10 */ \
 	"notrack 253\n"				       /* 11 */ \
 	"notrack tcp dport 56 iif va0 oneway\n"	       /* 12 */
 
@@ -402,51 +401,6 @@ Test(output, untracked_before)
 	}
 	out_free(&o);
 	rig_free(&rig);
-}
-
-/* Rules are swapped by the element of the array; without one every packet is left alone. */
-Test(output, entry)
-{
-	struct output_entry_bpf *entry = output_entry_bpf__open();
-	__u32 zero = 0;
-	struct rig one, two;
-	struct out a, b;
-	struct packet p;
-	int fd;
-
-	cr_assert_not_null(entry);
-	cr_assert_eq(load_netfilter_type(entry->obj), 0);
-	cr_assert_eq(output_entry_bpf__load(entry), 0, "%s", strerror(errno));
-	rig_from_text(&one, "notrack udp dport 5300\n", &host);
-	rig_from_text(&two, "notrack udp dport 5301\nnotrack udp dport 5300\n", &host);
-	out_load(&a, one.h, ELF(output), 0);
-	out_load(&b, two.h, ELF(output), 0);
-	cr_assert_eq(pkt_recipe(V4 ",opt=4 udp:1>5300 data:12", &p), 0);
-	fd = bpf_program__fd(entry->progs.ctb_out_entry);
-
-	run_out(fd, p.data, p.len, PF_4);
-	cr_expect_lt(wrong_slot(&a, &one), 0);
-	cr_expect_lt(wrong_slot(&b, &two), 0);
-
-	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(entry->maps.out_progs), &zero, &a.fd, BPF_ANY),
-		     0, "%s", strerror(errno));
-	run_out(fd, p.data, p.len, PF_4);
-	a.want[harness_slot(a.h, 1)].count[CTB_DIR_ORIG] = (struct ctb_count){ 1, p.len };
-	cr_expect_lt(wrong_slot(&a, &one), 0);
-	cr_expect_lt(wrong_slot(&b, &two), 0);
-
-	cr_assert_eq(bpf_map_update_elem(bpf_map__fd(entry->maps.out_progs), &zero, &b.fd, BPF_ANY),
-		     0, "%s", strerror(errno));
-	run_out(fd, p.data, p.len, PF_4);
-	b.want[harness_slot(b.h, 2)].count[CTB_DIR_ORIG] = (struct ctb_count){ 1, p.len };
-	cr_expect_lt(wrong_slot(&a, &one), 0);
-	cr_expect_lt(wrong_slot(&b, &two), 0);
-
-	output_entry_bpf__destroy(entry);
-	out_free(&a);
-	out_free(&b);
-	rig_free(&one);
-	rig_free(&two);
 }
 
 /* --- tc without a mark: what the module is told --- */

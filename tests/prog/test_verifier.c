@@ -19,7 +19,6 @@
 #include <unistd.h>
 #include "datapath_load.h"
 #include "output.skel.h"
-#include "output_entry.skel.h"
 #include "rig.h"
 #include "tc.skel.h"
 #include "tc_direct.skel.h"
@@ -65,7 +64,6 @@ enum program {
 	DIRECT_ETHER,
 	DIRECT_IP,
 	OUTPUT,
-	OUT_ENTRY,
 	PROGRAMS
 };
 static const struct {
@@ -77,7 +75,6 @@ static const struct {
 	[DIRECT_ETHER] = { "direct/ctb_tc_ether", "ctb_tc_ether" },
 	[DIRECT_IP] = { "direct/ctb_tc_ip", "ctb_tc_ip" },
 	[OUTPUT] = { "ctb_output", "ctb_output" },
-	[OUT_ENTRY] = { "ctb_out_entry", "ctb_out_entry" },
 };
 
 struct cost {
@@ -150,15 +147,13 @@ static struct cost measure(const char *what, enum program p, const struct compil
 		elf = tc_direct_bpf__elf_bytes(&size);
 	else if (p == OUTPUT)
 		elf = output_bpf__elf_bytes(&size);
-	else if (p == OUT_ENTRY)
-		elf = output_entry_bpf__elf_bytes(&size);
 	else
 		elf = tc_bpf__elf_bytes(&size);
 	obj = bpf_object__open_mem(elf, size, NULL);
 	cr_assert_not_null(obj, "%s", strerror(errno));
-	if (p == OUTPUT || p == OUT_ENTRY)
+	if (p == OUTPUT)
 		cr_assert_eq(load_netfilter_type(obj), 0);
-	cost = load_one(what, obj, names[p].name, p == OUT_ENTRY ? NULL : c);
+	cost = load_one(what, obj, names[p].name, c);
 	bpf_object__close(obj);
 	return cost;
 }
@@ -166,7 +161,7 @@ static struct cost measure(const char *what, enum program p, const struct compil
 /* Without forward rules XDP is not even loaded. */
 static bool used(enum program p, const struct compiled *c)
 {
-	if (p == OUTPUT || p == OUT_ENTRY)
+	if (p == OUTPUT)
 		return has_netfilter;
 	return p != XDP || c->config.forward;
 }

@@ -3,8 +3,8 @@
  * Packets for parse.h in programs that may read them directly (tc, XDP): what is between data and
  * data_end is there, and the check costs a comparison.
  */
-#ifndef CTB_DIRECT_H
-#define CTB_DIRECT_H
+#ifndef CTB_READ_DIRECT_H
+#define CTB_READ_DIRECT_H
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

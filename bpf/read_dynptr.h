@@ -4,8 +4,8 @@
  * gives a pointer into the linear part or copies from pages. Of the kernel's own types only what is
  * read here.
  */
-#ifndef CTB_OUTPUT_H
-#define CTB_OUTPUT_H
+#ifndef CTB_READ_DYNPTR_H
+#define CTB_READ_DYNPTR_H
 
 #include <linux/bpf.h>
 #include <linux/ipv6.h>
