@@ -53,7 +53,7 @@ fi
 # ---- subcommands and options: the program's own help is the truth ----
 
 help=$("$bin" --help)
-commands=$(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$help" | sort -u)
+commands=$(sed -nE 's/^  ([a-z-]+) .*/\1/p' <<<"$help" | sort -u)
 [[ $(wc -w <<<"$commands") -ge 5 ]] || fail "cannot read the subcommands from $bin --help"
 options=
 for c in $commands; do

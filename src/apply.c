@@ -40,10 +40,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "daemon.h"
+#include "apply_nft.h"
 #include "log.h"
-
-#define SETTLE_MS 1000
 
 void live_free(struct live *l)
 {
@@ -70,73 +68,6 @@ static void next_free(struct next *n)
 	free(n->slots);
 }
 #define _next_ _cleanup_(next_free)
-
-/* A number for fresh nft names: the generation to come, but never one that is taken. */
-static __u32 nft_generation(const struct daemon *d)
-{
-	__u32 names = nft_state_generation(d->nft), dp = datapath_generation(d->dp);
-
-	return (names > dp ? names : dp) + 1;
-}
-
-static int render(struct daemon *d, const struct live *l, __u32 mark, struct nft_plan *out,
-		  char **error)
-{
-	int err = nft_render(&l->entries, &d->host, mark, nft_generation(d), d->nft, out);
-
-	if (err == -EINVAL)
-		return error_set(error, err, "an interface has a name that nft cannot be given");
-	return err ? error_set(error, err, "rendering for nft: %s", strerror(-err)) : 0;
-}
-
-/* A transaction of ours, or, without a script, our table's removal; see nft_watch_pause(). */
-static int change_nft(struct daemon *d, const char *script, char **words)
-{
-	int err, deaf;
-
-	nft_watch_pause(d->nft_fd);
-	err = script ? nft_run(script, false, words) : nft_remove(words);
-	deaf = nft_watch_resume(d->nft_fd);
-	if (deaf)
-		log_warn("cannot watch nftables any more: %s", strerror(-deaf));
-	d->own_nft = true;
-	return err;
-}
-
-/* Run a plan and remember what it left. */
-static int run_plan(struct daemon *d, struct nft_plan *plan, char **error)
-{
-	_free_ char *words = NULL;
-	int err;
-
-	if (plan->script.len) {
-		err = change_nft(d, plan->script.s, &words);
-		if (err)
-			return error_set(error, err, "nft refused the new table: %s",
-					 words ? words : strerror(-err));
-	}
-	nft_state_free(d->nft);
-	d->nft = TAKE_PTR(plan->after);
-	if (nft_state_leftovers(d->nft) && !d->settle_at)
-		d->settle_at = now_ms() + SETTLE_MS;
-	return 0;
-}
-
-/* Packets have long left what the last swap replaced. */
-static void remove_leftovers(struct daemon *d)
-{
-	const char *script = nft_state_leftovers(d->nft);
-	_free_ char *words = NULL;
-	int err;
-
-	if (!script)
-		return;
-	err = change_nft(d, script, &words);
-	if (err)
-		log_warn("cannot remove what the last change of rules replaced in nft: %s",
-			 words ? words : strerror(-err));
-	nft_state_settled(d->nft);
-}
 
 /* What each device can do for these rules. Watched before it is read, so that nothing is missed. */
 static int plan_forward(struct daemon *d, const struct live *l, struct forward_plan *out,
@@ -190,7 +121,7 @@ static int build(struct daemon *d, struct next *n, struct diag *diag, char **err
 	if (!err)
 		err = datapath_prepare(d->dp, &n->live.compiled, &d->host, &n->forward, error);
 	if (!err)
-		err = render(d, &n->live, nft_state_mark(d->nft) | rs->mark, &n->nft, error);
+		err = nft_half_prepare(d, &n->live, &n->nft, error);
 	return err;
 }
 
@@ -230,33 +161,6 @@ static void unclaim_slots(struct daemon *d, const struct slot_plan *p)
 		log_warn("cannot take back what was written to map rule_info");
 }
 
-/* The BPF swap failed: back to the old rules in nft too. */
-static void put_nft_back(struct daemon *d, bool had_table)
-{
-	struct nft_plan plan = {};
-	_free_ char *error = NULL;
-	int err;
-
-	if (d->live.rs) {
-		err = render(d, &d->live, d->live.rs->mark, &plan, &error);
-		if (!err)
-			err = run_plan(d, &plan, &error);
-		nft_plan_free(&plan);
-	} else if (!had_table) {
-		err = nft_remove(&error);
-		nft_state_free(d->nft);
-		d->nft = NULL;
-	} else {
-		/* Adopted from a previous daemon, whose rules nobody knows any more. */
-		log_err("what this host sends is judged by the new rules, what arrives by those of "
-			"the previous daemon; correct the cause and start again, or run "
-			"`ctbypass unload`");
-		return;
-	}
-	if (err)
-		log_err("cannot put the nft table back: %s", error ? error : strerror(-err));
-}
-
 static int swap(struct daemon *d, struct next *n, char **error)
 {
 	bool had_table = d->nft;
@@ -264,7 +168,7 @@ static int swap(struct daemon *d, struct next *n, char **error)
 
 	if (err)
 		goto abort;
-	err = run_plan(d, &n->nft, error);
+	err = nft_half_run(d, &n->nft, error);
 	if (err)
 		goto unclaim;
 	err = datapath_commit(d->dp, &d->host, &n->live.rs->interfaces, &n->forward, error);
@@ -272,7 +176,7 @@ static int swap(struct daemon *d, struct next *n, char **error)
 		return 0;
 	if (!*error)
 		error_set(error, err, "swapping the BPF programs: %s", strerror(-err));
-	put_nft_back(d, had_table);
+	nft_half_put_back(d, had_table);
 unclaim:
 	unclaim_slots(d, n->slots);
 abort:
@@ -331,6 +235,7 @@ int apply_ruleset(struct daemon *d, struct ruleset *rs, struct change *out, stru
 				.added = n.slots->added,
 				.removed = n.slots->removed,
 				.empty = !old.rs };
+	nft_half_leave(d);
 	sweep(d, old.rs ? &old.compiled : NULL, &out->swept);
 	remember_warnings(d, diag);
 	d->settle_at = now_ms() + SETTLE_MS;
@@ -366,16 +271,10 @@ int apply_again(struct daemon *d, char **error)
 
 void apply_settle(struct daemon *d)
 {
-	struct nft_plan plan = {};
-	_free_ char *error = NULL;
-
 	d->settle_at = 0;
 	sweep(d, NULL, NULL);
-	if (nft_state_mark(d->nft) != d->live.rs->mark &&
-	    (render(d, &d->live, d->live.rs->mark, &plan, &error) || run_plan(d, &plan, &error)))
-		log_err("cannot let go of the old mark bit: %s", error ? error : "out of memory");
-	nft_plan_free(&plan);
-	remove_leftovers(d);
+	nft_half_settle(d);
+	datapath_settle(d->dp);
 }
 
 /* --- the host --- */
@@ -420,18 +319,6 @@ static bool has_new_named(const struct entries *e, const struct host *a, const s
 	return false;
 }
 
-static int refresh_nft(struct daemon *d, char **error)
-{
-	struct nft_plan plan = {};
-	__u32 mark = nft_state_mark(d->nft) | d->live.rs->mark;
-	int err = render(d, &d->live, mark, &plan, error);
-
-	if (!err)
-		err = run_plan(d, &plan, error);
-	nft_plan_free(&plan);
-	return err;
-}
-
 /* The programs in force, for a changed host. As datapath_sync_interfaces(). */
 static int follow(struct daemon *d, char **error)
 {
@@ -456,35 +343,10 @@ int apply_host(struct daemon *d, const struct host *old, char **error)
 	    has_new_named(e, old, &d->host))
 		return apply_again(d, error);
 	if (local || devices)
-		err = refresh_nft(d, error);
+		err = nft_half_refresh(d, error);
 	else if (!entries_forward(e))
 		return 0;
 	if (!err)
 		err = follow(d, error);
 	return err == 1 ? apply_again(d, error) : err;
-}
-
-int apply_restore_nft(struct daemon *d, char **error)
-{
-	_free_ char *words = NULL;
-	int err;
-
-	nft_state_free(d->nft);
-	d->nft = NULL;
-	/* Half of it may be left, without a chain that we need. */
-	err = change_nft(d, NULL, &words);
-	if (err)
-		return error_set(error, err, "%s", words ? words : strerror(-err));
-	return refresh_nft(d, error);
-}
-
-int apply_repair_nft(struct daemon *d, char **error)
-{
-	struct nft_state *found = NULL;
-
-	if (nft_adopt(&found))
-		return apply_restore_nft(d, error);
-	nft_state_free(d->nft);
-	d->nft = found;
-	return refresh_nft(d, error);
 }

@@ -2,10 +2,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/netfilter.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "attach.h"
+#include "ctbypass/abi.h"
 #include "netlink.h"
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
@@ -99,4 +103,50 @@ int detach_clsact(int ifindex, bool remove_qdisc)
 	hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	err = bpf_tc_hook_destroy(&hook);
 	return err == -ENODEV || err == -ENOENT || err == -EINVAL ? 0 : err;
+}
+
+/*
+ * Debian 12's header and library know no netfilter links: union bpf_attr, link_create.netfilter
+ * (include/uapi/linux/bpf.h, 6.4).
+ */
+struct netfilter_link {
+	__u32 prog_fd, target_fd, attach_type, flags;
+	__u32 pf, hooknum;
+	__s32 priority;
+	__u32 netfilter_flags;
+};
+
+#define PRI_RAW	      (-300) /* NF_IP_PRI_RAW and NF_IP6_PRI_RAW */
+#define PRI_DEFRAG    (-400)
+#define PRI_CONNTRACK (-200)
+
+static int try_output(int family, int prog_fd, int priority)
+{
+	struct netfilter_link l = {
+		.prog_fd = (__u32)prog_fd,
+		.attach_type = CTB_ATTACH_NETFILTER,
+		.pf = family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6,
+		.hooknum = NF_INET_LOCAL_OUT,
+		.priority = priority,
+	};
+	long fd;
+
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &l, sizeof(l));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/*
+ * nf_hook_entries_grow() wants a priority that no other hook has there: first raw, then what is
+ * behind it, so that rules of others at raw come first as they would with an nft chain, then what
+ * is in front.
+ */
+int attach_output(int family, int prog_fd)
+{
+	int fd = -EBUSY;
+
+	for (int p = PRI_RAW; fd == -EBUSY && p < PRI_CONNTRACK; p++)
+		fd = try_output(family, prog_fd, p);
+	for (int p = PRI_RAW - 1; fd == -EBUSY && p > PRI_DEFRAG; p--)
+		fd = try_output(family, prog_fd, p);
+	return fd;
 }

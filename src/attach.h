@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* One program on one device's tc ingress: a tcx link, or a clsact filter where there is no tcx. */
+/*
+ * One program on one device's tc ingress: a tcx link, or a clsact filter where there is no tcx. And
+ * one on netfilter's OUTPUT.
+ */
 #ifndef CTBYPASS_ATTACH_H
 #define CTBYPASS_ATTACH_H
 
@@ -25,5 +28,12 @@ bool has_clsact(int ifindex);
  * when filter or device are gone.
  */
 int detach_clsact(int ifindex, bool remove_qdisc);
+
+/*
+ * A new netfilter link at OUTPUT, behind defragmentation (-400) and ahead of conntrack (-200).
+ * family: AF_INET or AF_INET6. Returns its descriptor, or -errno; what kernels before 6.4 say is
+ * -EINVAL.
+ */
+int attach_output(int family, int prog_fd);
 
 #endif

@@ -171,3 +171,20 @@ int client_command_quiet(const char *path, json_t *request, bool json)
 	json_decref(reply);
 	return status;
 }
+
+void client_print_hand_over(const json_t *h)
+{
+	static const char *const hooks[] = { "ingress", "output" };
+	json_int_t mark = json_integer_value(json_object_get(h, "mark"));
+
+	for (size_t i = 0; i < ARRAY_SIZE(hooks); i++) {
+		const json_t *o = json_object_get(h, hooks[i]);
+		const char *method = json_string_value(json_object_get(o, "method"));
+		const char *why = json_string_value(json_object_get(o, "why"));
+
+		printf("%-16s%-8s%s", i ? "" : "hand-over", hooks[i], method ? method : "?");
+		if (!i && mark)
+			printf(" 0x%llx", (unsigned long long)mark);
+		printf(": %s\n", why ? why : "?");
+	}
+}

@@ -22,5 +22,8 @@ int client_command_quiet(const char *path, json_t *request, bool json);
 
 /* Print JSON, indented, with a newline. The exit status. */
 int client_print_json(const json_t *value);
+/* Member "hand_over" of status: who sets the untracked state of what arrives, and of what is sent.
+ */
+void client_print_hand_over(const json_t *h);
 
 #endif

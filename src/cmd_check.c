@@ -37,7 +37,7 @@ static int try_nft(const struct live *l, const struct host *host, struct finding
 {
 	struct nft_state *now = NULL;
 	struct nft_plan plan = {};
-	int err = nft_present() == 1 ? nft_adopt(&now) : 0;
+	int err = nft_present(false) == 1 ? nft_adopt(&now) : 0;
 
 	if (err) /* what a daemon would do then: start afresh; the kernel can only be asked so much
 		  */

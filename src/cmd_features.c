@@ -4,7 +4,7 @@
  *
  *  {"kernel":{"release":"...","lockdown":"none" or null,"unprivileged_bpf_disabled":2 or null},
  *   "root":true,"missing":["tcx", ...],
- *   "features":[{"name":"tcx","state":"yes","needed":"required"|"optional"|"later",
+ *   "features":[{"name":"tcx","state":"yes","needed":"required"|"optional"|"direct",
  *                "for":"...","without":"...","detail":"..."}],
  *   "devices":[{"name":"eth0","driver":"...","xdp":"yes","xdp_out":"yes"}]}
  *
@@ -22,7 +22,7 @@ static const char *need_name(enum feature_id id)
 	static const char *const names[] = {
 		[FEATURE_REQUIRED] = "required",
 		[FEATURE_OPTIONAL] = "optional",
-		[FEATURE_LATER] = "later",
+		[FEATURE_DIRECT] = "direct",
 	};
 
 	return names[feature_need(id)];
@@ -164,8 +164,7 @@ static void print_text(const struct features *f, const char *missing)
 	printf("\n\n%-18s%-9s%-10s%s\n", "feature", "there", "needed", "for");
 	for (int i = 0; i < FEATURE_MAX; i++)
 		print_feature(f, (enum feature_id)i);
-	printf("\nWithout what is required the daemon refuses to start; what is for later, nothing "
-	       "uses yet.\n");
+	printf("\nWithout what is required the daemon refuses to start.\n");
 	print_devices();
 	if (missing)
 		printf("\nRequired and missing:\n%s", missing);

@@ -10,6 +10,7 @@ int cmd_run(const struct args *a)
 		.pindir = a->pindir,
 		.socket = a->socket,
 		.attach = a->attach,
+		.hand_over = a->hand_over,
 		.no_xdp = a->no_xdp,
 	};
 

@@ -78,9 +78,19 @@ static void print_lacking(const json_t *list)
 		printf("%-16sno %s: %s\n", n ? "" : "kernel", str(l, "feature"), str(l, "without"));
 }
 
+static void print_nft(const json_t *nft)
+{
+	bool there = json_is_true(json_object_get(nft, "present"));
+
+	if (there || json_is_true(json_object_get(nft, "wanted")))
+		printf("nft             table %s %s\n", str(nft, "table"),
+		       there ? "in place" : "MISSING");
+	else
+		printf("nft             no table: none is needed\n");
+}
+
 static void print_status(const json_t *s)
 {
-	const json_t *hand = json_object_get(s, "hand_over"), *nft = json_object_get(s, "nft");
 	json_t *w;
 	size_t n;
 
@@ -91,13 +101,11 @@ static void print_status(const json_t *s)
 	if (num(s, "runtime_changes"))
 		printf(", with %lld run-time changes", num(s, "runtime_changes"));
 	printf("\npins            %s\n", str(s, "pindir"));
-	printf("hand-over       %s 0x%llx: %s\n", str(hand, "method"),
-	       (unsigned long long)num(hand, "mark"), str(hand, "text"));
+	client_print_hand_over(json_object_get(s, "hand_over"));
 	printf("generation      %lld\n", num(s, "generation"));
 	printf("rules           %lld, in %lld entries; %lld sets, %lld prefixes\n", num(s, "rules"),
 	       num(s, "entries"), num(s, "sets"), num(s, "prefixes"));
-	printf("nft             table %s %s\n", str(nft, "table"),
-	       json_is_true(json_object_get(nft, "present")) ? "in place" : "MISSING");
+	print_nft(json_object_get(s, "nft"));
 	print_conntrack(json_object_get(s, "conntrack"));
 	print_privileges(json_object_get(s, "privileges"));
 	print_lacking(json_object_get(s, "lacking"));

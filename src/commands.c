@@ -30,7 +30,7 @@ static int cmd_help(const struct args *a)
 }
 
 const struct command commands[] = {
-	{ "run", "", "run the daemon in the foreground", "cPSAXv", 0, 0, cmd_run },
+	{ "run", "", "run the daemon in the foreground", "cPSAMXv", 0, 0, cmd_run },
 	{ "check", "", "check a configuration; change nothing", "cjv", 0, 0, cmd_check },
 	{ "add", "RULE...", "append a rule to the running ones; prints its handle", "Sj", 1, -1,
 	  cmd_add },
@@ -40,6 +40,8 @@ const struct command commands[] = {
 	{ "set", "add|delete NAME ELEMENT...", "change a running set", "Sj", 3, -1, cmd_set },
 	{ "stats", "", "packets and bytes by rule and by reason", "Sjw", 0, 0, cmd_stats },
 	{ "status", "", "interfaces, rules, conntrack, warnings", "Sj", 0, 0, cmd_status },
+	{ "hand-over", "auto|mark|direct", "how packets become UNTRACKED, from now on", "Sj", 1, 1,
+	  cmd_hand_over },
 	{ "unload", "", "remove every trace from the kernel", "Pv", 0, 0, cmd_unload },
 	{ "features", "", "what this kernel can do of what is used here", "Pj", 0, 0,
 	  cmd_features },
@@ -55,6 +57,8 @@ const struct option_help options[] = {
 	{ 'S', "SOCKET", "control socket (" DEFAULT_SOCKET ")" },
 	{ 'A', "MODE",
 	  "attach by auto, tcx or clsact; auto keeps what is there, else prefers tcx" },
+	{ 'M', "METHOD",
+	  "hand over by auto, mark or direct; auto is direct where module nf_untrack_bpf is" },
 	{ 'X', NULL, "no XDP: `forward` rules forward in tc only" },
 	{ 'j', NULL, "print JSON" },
 	{ 'w', NULL, "refresh every second, with rates" },

@@ -14,6 +14,7 @@
 struct args {
 	const char *config, *pindir, *socket;
 	enum attach_wish attach;
+	enum hand_over_wish hand_over;
 	bool json, watch, verbose, no_xdp;
 	int argc; /* words that are no options, without the command's name */
 	char **argv;
@@ -60,6 +61,7 @@ int cmd_stats(const struct args *a);
 int cmd_status(const struct args *a);
 int cmd_unload(const struct args *a);
 int cmd_features(const struct args *a);
+int cmd_hand_over(const struct args *a);
 int cmd_bench(const struct args *a);
 
 #endif

@@ -10,6 +10,7 @@
 #include "bpffs.h"
 #include "daemon.h"
 #include "log.h"
+#include "module_watch.h"
 #include "netns_lock.h"
 #include "notify.h"
 #include "privileges.h"
@@ -93,7 +94,7 @@ int daemon_watch_routing(struct daemon *d, bool on)
 
 static int open_loop(struct daemon *d, const sigset_t *signals)
 {
-	int fds[5], err = 0;
+	int fds[6], err = 0;
 
 	d->signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	d->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -105,8 +106,9 @@ static int open_loop(struct daemon *d, const sigset_t *signals)
 	fds[2] = d->host_fd;
 	fds[3] = d->nft_fd;
 	fds[4] = control_fd(d->control);
+	fds[5] = d->module_fd;
 	for (size_t i = 0; !err && i < ARRAY_SIZE(fds); i++)
-		err = watch(d, fds[i]);
+		err = fds[i] < 0 ? 0 : watch(d, fds[i]);
 	if (err)
 		log_err("event loop: %s", strerror(-err));
 	return err;
@@ -116,7 +118,7 @@ static int open_loop(struct daemon *d, const sigset_t *signals)
 static void adopt_nft(struct daemon *d)
 {
 	_free_ char *error = NULL;
-	int present = nft_present(), err;
+	int present = nft_present(false), err;
 
 	err = present == 1 ? nft_adopt(&d->nft) : 0;
 	if (err)
@@ -286,6 +288,33 @@ static int read_config(const struct daemon *d, struct ruleset **rs, struct diag 
 	return err;
 }
 
+/*
+ * Who can find the module, if it may be there one day. Where it is not even installed nobody keeps
+ * the capability for it.
+ */
+static int start_broker(struct daemon *d)
+{
+	char path[256];
+	int err;
+
+	if (d->opt.hand_over == HAND_OVER_ONLY_MARK)
+		return 0;
+	if (!kfuncs_loaded() && kfuncs_installed(path, sizeof(path)))
+		return 0;
+	err = broker_start(&d->broker);
+	if (err == -EPERM)
+		return 0; /* the data plane says so if it matters */
+	if (err) {
+		log_err("cannot start the process that asks for modules: %s", strerror(-err));
+		return err;
+	}
+	d->module_fd = module_watch_open();
+	if (d->module_fd < 0)
+		log_warn("a module that is loaded later will not be noticed: %s",
+			 strerror(-d->module_fd));
+	return 0;
+}
+
 static int open_all(struct daemon *d, const sigset_t *signals)
 {
 	_ruleset_ struct ruleset *rs = NULL;
@@ -300,11 +329,14 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	if (!err)
 		err = lock_namespace(d);
 	if (!err)
+		err = start_broker(d);
+	if (!err)
 		err = open_pins(d);
 	if (!err)
 		err = drop_privileges(false);
 	if (err)
 		return err;
+	datapath_set_hand_over(d->dp, d->opt.hand_over, d->broker);
 	err = control_open(d->opt.socket, daemon_request, d, &d->control, &error);
 	if (err) {
 		log_err("%s", error ? error : strerror(-err));
@@ -365,6 +397,7 @@ static void close_all(struct daemon *d)
 	nft_state_free(d->nft);
 	host_free(&d->host);
 	datapath_close(d->dp);
+	broker_stop(d->broker);
 	if (unused)
 		remove_pins(d);
 	free(d->rule_warnings);
@@ -373,6 +406,7 @@ static void close_all(struct daemon *d)
 	cleanup_close(&d->timer_fd);
 	cleanup_close(&d->host_fd);
 	cleanup_close(&d->nft_fd);
+	cleanup_close(&d->module_fd);
 	cleanup_close(&d->epfd);
 	cleanup_close(&d->lock_fd);
 }
@@ -382,8 +416,8 @@ static void close_all(struct daemon *d)
 /* first: READY=1 or nothing. */
 static void say_status(const struct daemon *d, const char *first)
 {
-	notify_send("%sSTATUS=generation %u, %zu rules, mark 0x%x", first,
-		    datapath_generation(d->dp), d->live.rs->n_rules, d->live.rs->mark);
+	notify_send("%sSTATUS=generation %u, %zu rules, %s", first, datapath_generation(d->dp),
+		    d->live.rs->n_rules, hand_over_name(datapath_how(d->dp)->ingress));
 }
 
 static void on_hangup(struct daemon *d)
@@ -437,6 +471,19 @@ static void on_routing_event(struct daemon *d)
 		d->refresh_at = now_ms() + DEBOUNCE_MS;
 }
 
+/* The module came: the same rules, by its way. It cannot go while our programs call it. */
+static void on_module_event(struct daemon *d)
+{
+	if (!module_watch_drain(d->module_fd, KFUNCS_MODULE) ||
+	    datapath_how(d->dp)->ingress == HAND_OVER_DIRECT ||
+	    datapath_hand_over_wish(d->dp) == HAND_OVER_ONLY_MARK)
+		return;
+	log_info("module " KFUNCS_MODULE " was loaded");
+	d->must_apply = true;
+	if (!d->refresh_at)
+		d->refresh_at = now_ms();
+}
+
 static void refresh_host(struct daemon *d)
 {
 	_free_ char *error = NULL;
@@ -459,6 +506,17 @@ static void refresh_host(struct daemon *d)
 		d->host_trouble ? d->host_trouble : "out of memory");
 	d->must_apply = true;
 	d->refresh_at = now_ms() + RETRY_MS;
+}
+
+/* In direct mode it has no work, and may be on its way out. */
+static bool mends_nft(const struct daemon *d)
+{
+	return nft_half_wanted(d) && !d->nft_leaving;
+}
+
+static bool table_present(const struct daemon *d)
+{
+	return nft_present(nft_state_mark(d->nft) != 0) != 0; /* an error says nothing */
 }
 
 /* Our table was removed, or changed, by somebody else: put it right. */
@@ -489,8 +547,8 @@ static void on_nft_event(struct daemon *d)
 
 	if (r < 0)
 		log_warn("watching nftables: %s", strerror(-r));
-	if (r)
-		mend_nft(d, nft_present() == 0);
+	if (r && mends_nft(d))
+		mend_nft(d, !table_present(d));
 }
 
 /*
@@ -500,7 +558,7 @@ static void on_nft_event(struct daemon *d)
 static void look_after_own_nft(struct daemon *d)
 {
 	d->own_nft = false;
-	if (nft_present() == 0)
+	if (mends_nft(d) && !table_present(d))
 		mend_nft(d, true);
 }
 
@@ -547,6 +605,8 @@ static void on_event(struct daemon *d, int fd)
 		on_host_event(d);
 	else if (fd == d->nft_fd)
 		on_nft_event(d);
+	else if (fd == d->module_fd)
+		on_module_event(d);
 	else if (d->routing && fd == routing_watch_fd(d->routing))
 		on_routing_event(d);
 	else
@@ -587,6 +647,7 @@ int daemon_run(const struct daemon_options *o)
 	}
 	d->opt = *o;
 	d->lock_fd = d->epfd = d->signal_fd = d->timer_fd = d->host_fd = d->nft_fd = -1;
+	d->module_fd = -1;
 	d->started = now_ms();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);

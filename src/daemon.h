@@ -4,6 +4,7 @@
  *
  *   daemon.c           start, adoption of what a previous daemon left, the event loop
  *   apply.c            from a rule set to one in force; nobody else swaps anything
+ *   apply_nft.c        the nft half of that
  *   journal.c          run-time changes as lines that survive the daemon
  *   daemon_requests.c  the commands of the control socket
  *   report.c           what stats, status and list say, as JSON
@@ -13,6 +14,7 @@
 
 #include <jansson.h>
 #include <time.h>
+#include "broker.h"
 #include "conntrack.h"
 #include "control.h"
 #include "datapath.h"
@@ -24,6 +26,7 @@
 struct daemon_options {
 	const char *config, *pindir, *socket;
 	enum attach_wish attach;
+	enum hand_over_wish hand_over;
 	bool no_xdp; /* forward in tc only */
 };
 
@@ -43,7 +46,9 @@ struct daemon {
 	struct slots slots;
 	struct live live;
 	struct nft_state *nft; /* what is in table inet ctbypass; NULL: no table */
-	int lock_fd, epfd, signal_fd, timer_fd, host_fd, nft_fd;
+	bool nft_leaving;      /* direct mode: the table stays for packets on their way only */
+	struct broker *broker; /* NULL: there is none */
+	int lock_fd, epfd, signal_fd, timer_fd, host_fd, nft_fd, module_fd;
 	struct routing_watch *routing; /* NULL: no forward rule is in force */
 	struct routing facts; /* as of the last plan of the forwarding path; empty without one */
 	__u64 started;	      /* all times: milliseconds of CLOCK_MONOTONIC */
@@ -109,6 +114,8 @@ int apply_host(struct daemon *d, const struct host *old, char **error);
 int apply_restore_nft(struct daemon *d, char **error);
 /* Somebody changed it: write its chains again. Counters stay. */
 int apply_repair_nft(struct daemon *d, char **error);
+/* Is there to be a table, as things are handed over? */
+bool nft_half_wanted(const struct daemon *d);
 void live_free(struct live *l);
 
 /* --- journal.c --- */
@@ -142,6 +149,7 @@ int daemon_reload(struct daemon *d, json_t *reply, struct diag *diag, char **err
 json_t *report_list(const struct daemon *d);
 json_t *report_stats(const struct daemon *d);
 json_t *report_status(const struct daemon *d);
+json_t *report_hand_over(const struct daemon *d); /* member "hand_over" of status */
 /* Rules and entries and the size of the tables made of them; also for `check`. */
 json_t *report_sizes(const struct live *l);
 

@@ -202,6 +202,27 @@ int daemon_reload(struct daemon *d, json_t *reply, struct diag *diag, char **err
 	return put_change(reply, d, &done);
 }
 
+/* The same rules, handed over another way. */
+static int do_hand_over(struct daemon *d, const struct request *req, json_t *reply, char **error)
+{
+	enum hand_over_wish was = datapath_hand_over_wish(d->dp), wish;
+	const struct hand_over *how;
+	int err = hand_over_parse(req->method, &wish);
+
+	if (err)
+		return error_set(error, err, "\"%s\" is not " HAND_OVER_WISHES, req->method);
+	datapath_set_hand_over(d->dp, wish, d->broker);
+	err = apply_again(d, error);
+	if (err) {
+		datapath_set_hand_over(d->dp, was, d->broker);
+		return err;
+	}
+	how = datapath_how(d->dp);
+	log_info("hand-over: ingress %s, output %s", hand_over_name(how->ingress),
+		 hand_over_name(how->output));
+	return put(reply, "hand_over", report_hand_over(d));
+}
+
 /* The members of a report become the reply's. */
 static int answer_with(json_t *reply, json_t *report)
 {
@@ -224,6 +245,8 @@ static int dispatch(struct daemon *d, const struct request *req, json_t *reply, 
 		return do_set(d, req, reply, diag, error);
 	case REQ_RELOAD:
 		return daemon_reload(d, reply, diag, error);
+	case REQ_HAND_OVER:
+		return do_hand_over(d, req, reply, error);
 	case REQ_LIST:
 		return answer_with(reply, report_list(d));
 	case REQ_STATS:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Generations: load one, put it in force, follow the host with it. */
+/* Generations: put one in force, follow the host with it. */
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
@@ -8,9 +8,6 @@
 #include "datapath_priv.h"
 #include "log.h"
 #include "pins.h"
-#include "static_functions.h"
-#include "tc.skel.h"
-#include "xdp.skel.h"
 
 static int by_ifindex(const void *pa, const void *pb)
 {
@@ -73,6 +70,9 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 	if (!dp)
 		return -ENOMEM;
 	dp->lock_fd = -1;
+	dp->kfuncs.btf_fd = -1;
+	dp->hand_over = HAND_OVER_ONLY_MARK;
+	output_init(&dp->output);
 	for (int i = 0; i < SM_MAX; i++)
 		dp->map_fd[i] = -1;
 	dp->wish = wish;
@@ -100,19 +100,12 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 		error_set(error, err, "cannot adopt what is attached: %s", strerror(-err));
 		goto fail;
 	}
+	output_adopt(dp);
 	*out = dp;
 	return 0;
 fail:
 	datapath_close(dp);
 	return err;
-}
-
-static void generation_free(struct generation *g)
-{
-	netdevs_close(g);
-	xdp_bpf__destroy(g->xdp);
-	tc_bpf__destroy(g->tc);
-	*g = (struct generation){};
 }
 
 void datapath_close(struct datapath *dp)
@@ -127,6 +120,8 @@ void datapath_close(struct datapath *dp)
 	}
 	for (int i = 0; i < SM_MAX; i++)
 		cleanup_close(&dp->map_fd[i]);
+	output_close(&dp->output);
+	kfuncs_close(&dp->kfuncs);
 	cleanup_close(&dp->lock_fd);
 	free(dp->hooks);
 	free(dp->shown);
@@ -136,184 +131,6 @@ void datapath_close(struct datapath *dp)
 
 /* --- generations --- */
 
-/* The second program costs as much to verify as the first: it is loaded only where it is needed. */
-static bool has_layer3(const struct host *host)
-{
-	for (size_t i = 0; i < host->n_ifs; i++) {
-		if (tc_is_layer3(host->ifs[i].type))
-			return true;
-	}
-	return false;
-}
-
-static bool wants_xdp(const struct forward_plan *plan)
-{
-	for (size_t i = 0; plan->active && i < plan->n_roles; i++) {
-		if (plan->roles[i].xdp)
-			return true;
-	}
-	return false;
-}
-
-static int reuse_counters(struct tc_bpf *skel, const struct datapath *dp)
-{
-	int err = bpf_map__reuse_fd(skel->maps.rules, dp->map_fd[SM_RULES]);
-
-	if (!err)
-		err = bpf_map__reuse_fd(skel->maps.reasons, dp->map_fd[SM_REASONS]);
-	return err ? err : bpf_map__reuse_fd(skel->maps.fallbacks, dp->map_fd[SM_FALLBACKS]);
-}
-
-/* Could the verifier's refusal be one of global functions, since the kernel has no BTF? */
-static bool refused_by_verifier(int err)
-{
-	return err == -EACCES || err == -EINVAL;
-}
-
-/*
- * dp may be NULL (`check`): then the object gets counters of its own. statics: for a kernel without
- * BTF.
- */
-static int load_tc_as(const struct datapath *dp, const struct compiled *c, const struct host *host,
-		      __u32 number, bool statics, struct tc_bpf **out, char **error)
-{
-	struct tc_bpf *skel = tc_bpf__open();
-	int err;
-
-	if (!skel) {
-		err = -errno;
-		return error_set(error, err, "cannot open the embedded BPF object: %s",
-				 strerror(-err));
-	}
-	if (statics)
-		make_functions_static(skel->obj);
-	err = load_configure(skel->obj, c, host, number);
-	if (!err && dp)
-		err = bpf_program__set_autoload(skel->progs.ctb_tc_ip, has_layer3(host));
-	if (!err && dp)
-		err = reuse_counters(skel, dp);
-	if (err) {
-		error_set(error, err, "cannot size the BPF maps: %s", strerror(-err));
-		goto fail;
-	}
-	err = tc_bpf__load(skel);
-	if (err) {
-		error_set(error, err, "the kernel refused the BPF programs: %s%s", strerror(-err),
-			  err == -EPERM ? " (root or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON needed)"
-					: "");
-		goto fail;
-	}
-	err = load_tables(skel->obj, c, host);
-	if (err) {
-		error_set(error, err, "cannot fill the BPF maps: %s", strerror(-err));
-		goto fail;
-	}
-	*out = skel;
-	return 0;
-fail:
-	tc_bpf__destroy(skel);
-	return err;
-}
-
-static int load_tc(const struct datapath *dp, const struct compiled *c, const struct host *host,
-		   __u32 number, struct tc_bpf **out, char **error)
-{
-	_free_ char *again = NULL;
-	int err = load_tc_as(dp, c, host, number, false, out, error);
-
-	if (refused_by_verifier(err) && !load_tc_as(dp, c, host, number, true, out, &again)) {
-		free(TAKE_PTR(*error));
-		err = 0;
-	}
-	return err;
-}
-
-/* Every map that both objects declare is one map. */
-static int share_maps(struct bpf_object *to, const struct bpf_object *from)
-{
-	struct bpf_map *map, *shared;
-	int err = 0;
-
-	bpf_object__for_each_map (map, to) {
-		shared = bpf_map__is_internal(map)
-				 ? NULL
-				 : bpf_object__find_map_by_name(from, bpf_map__name(map));
-		if (!err && shared)
-			err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
-	}
-	return err;
-}
-
-/* Of the same rules as tc, with tc's maps. */
-static int load_xdp_as(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
-		       __u32 number, bool statics, struct xdp_bpf **out)
-{
-	struct xdp_bpf *skel = xdp_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	if (statics)
-		make_functions_static(skel->obj);
-	err = load_configure(skel->obj, c, host, number);
-	if (!err)
-		err = share_maps(skel->obj, tc->obj);
-	if (!err)
-		err = xdp_bpf__load(skel);
-	if (err) {
-		xdp_bpf__destroy(skel);
-		return err;
-	}
-	*out = skel;
-	return 0;
-}
-
-static int load_xdp(const struct tc_bpf *tc, const struct compiled *c, const struct host *host,
-		    __u32 number, struct xdp_bpf **out)
-{
-	int err = load_xdp_as(tc, c, host, number, false, out);
-
-	if (refused_by_verifier(err) && !load_xdp_as(tc, c, host, number, true, out))
-		err = 0;
-	return err;
-}
-
-static int load(const struct datapath *dp, const struct compiled *c, const struct host *host,
-		bool xdp, __u32 number, struct generation *out, char **error)
-{
-	struct generation g = {};
-	int err = load_tc(dp, c, host, number, &g.tc, error);
-
-	if (err)
-		return err;
-	err = xdp ? load_xdp(g.tc, c, host, number, &g.xdp) : 0;
-	if (err)
-		snprintf(g.xdp_why, sizeof(g.xdp_why), "the kernel refused the XDP program: %s",
-			 strerror(-err));
-	err = netdevs_open(&g);
-	if (err) {
-		generation_free(&g);
-		return error_set(error, err, "cannot map the BPF maps: %s", strerror(-err));
-	}
-	*out = g;
-	return 0;
-}
-
-int datapath_verify(const struct compiled *c, const struct host *host, char **error)
-{
-	struct generation g;
-	int err;
-
-	*error = NULL;
-	err = load(NULL, c, host, c->config.forward, 0, &g, error);
-	if (err)
-		return err;
-	if (g.xdp_why[0])
-		error_set(error, 0, "%s; tc would forward", g.xdp_why);
-	generation_free(&g);
-	return 0;
-}
-
 int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
 		     const struct forward_plan *plan, char **error)
 {
@@ -321,7 +138,7 @@ int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct
 
 	*error = NULL;
 	datapath_abort(dp);
-	err = load(dp, c, host, wants_xdp(plan), dp->state.generation + 1, &dp->prepared, error);
+	err = generation_load(dp, c, host, wants_xdp(plan), &dp->prepared, error);
 	if (err)
 		return err;
 	if (dp->prepared.xdp_why[0])
@@ -332,6 +149,33 @@ int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct
 void datapath_abort(struct datapath *dp)
 {
 	generation_free(&dp->prepared);
+}
+
+void datapath_set_hand_over(struct datapath *dp, enum hand_over_wish wish, struct broker *broker)
+{
+	dp->hand_over = wish;
+	dp->broker = broker;
+}
+
+enum hand_over_wish datapath_hand_over_wish(const struct datapath *dp)
+{
+	return dp->hand_over;
+}
+
+const struct hand_over *datapath_prepared_how(const struct datapath *dp)
+{
+	return &dp->prepared.how;
+}
+
+const struct hand_over *datapath_how(const struct datapath *dp)
+{
+	return &dp->running.how;
+}
+
+void datapath_settle(struct datapath *dp)
+{
+	if (dp->running.how.ingress != HAND_OVER_DIRECT)
+		defer_stop(dp);
 }
 
 /* --- hooks --- */
@@ -414,7 +258,7 @@ static void set_roles(struct datapath *dp, const struct forward_plan *plan)
 /* A generation's maps under the names people look for. */
 static int pin_generation(const struct datapath *dp)
 {
-	const struct bpf_object *obj = dp->running.tc->obj;
+	const struct bpf_object *obj = dp->running.tc.obj;
 	int err = 0;
 
 	for (size_t i = 0; !err && generation_maps[i]; i++)
@@ -422,7 +266,7 @@ static int pin_generation(const struct datapath *dp)
 			       bpf_object__find_map_fd_by_name(obj, generation_maps[i]));
 	return err ? err
 		   : pins_put(dp->pindir, PIN_MAPS, "config",
-			      bpf_map__fd(load_rodata_map(dp->running.tc->obj)));
+			      bpf_map__fd(load_rodata_map(dp->running.tc.obj)));
 }
 
 /* The prepared programs on every tc hook, or the running ones as before. */
@@ -449,12 +293,26 @@ static int swap_tc(struct datapath *dp, char **error)
 	error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
 		  strerror(-err));
 	/* Adopted links without a program of ours to go back to stay as they are. */
-	while (done-- > 0 && dp->running.tc) {
+	while (done-- > 0 && dp->running.tc.obj) {
 		struct hook *h = &dp->hooks[done];
 
 		if (h->pub.mode != ATTACH_NONE)
 			tc_swap(dp, h, &dp->running);
 	}
+	return err;
+}
+
+/* OUTPUT first, for the reason that nft goes first in mark mode (apply.c). */
+static int swap_all(struct datapath *dp, char **error)
+{
+	int err = output_attach_next(dp, &dp->prepared);
+
+	if (err)
+		return error_set(error, err, "netfilter's OUTPUT: cannot attach the program: %s",
+				 strerror(-err));
+	err = swap_tc(dp, error);
+	if (err)
+		output_drop_next(dp);
 	return err;
 }
 
@@ -469,10 +327,14 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	if (!err)
 		err = netdevs_write(dp, &dp->prepared, plan);
 	if (!err)
-		err = swap_tc(dp, error);
+		err = swap_all(dp, error);
 	if (err)
 		return err;
 	/* From here on nothing can fail that would have to be taken back. */
+	err = output_take_next(dp);
+	if (err)
+		log_warn("what judges at OUTPUT cannot be pinned, and ends with this daemon: %s",
+			 strerror(-err));
 	generation_free(&dp->running);
 	dp->running = dp->prepared;
 	dp->prepared = (struct generation){};
@@ -494,7 +356,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 
 static bool vlans_as_loaded(const struct datapath *dp, const struct host *host)
 {
-	int fd = bpf_map__fd(dp->running.tc->maps.vlan_devices);
+	int fd = bpf_object__find_map_fd_by_name(dp->running.tc.obj, "vlan_devices");
 	size_t now = 0, loaded = 0;
 	struct ctb_vlan_key key, *prev = NULL;
 
@@ -529,9 +391,9 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 	int err;
 
 	*error = NULL;
-	if (!dp->running.tc || !vlans_as_loaded(dp, host) || lacks_xdp(dp, plan) ||
+	if (!dp->running.tc.obj || !vlans_as_loaded(dp, host) || lacks_xdp(dp, plan) ||
 	    !netdevs_fit(&dp->running, host) ||
-	    (has_layer3(host) && !bpf_program__autoload(dp->running.tc->progs.ctb_tc_ip)))
+	    (has_layer3(host) && !bpf_program__autoload(dp->running.tc.ip)))
 		return 1;
 	err = refresh_hooks(dp, host);
 	if (!err)
@@ -568,6 +430,8 @@ int datapath_unload(const char *pindir, char **error)
 		return err;
 	while (dp->n_hooks)
 		drop_hook(dp, dp->n_hooks - 1);
+	output_detach(dp);
+	defer_stop(dp);
 	err = pins_clear(pindir);
 	if (err)
 		error_set(error, err, "cannot clear %s: %s", pindir, strerror(-err));

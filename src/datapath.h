@@ -9,12 +9,14 @@
  *             (of the generation in force; replaced by rename on a swap)
  *   links/    tc_IFINDEX    a tcx link; pinned: it outlives the daemon. clsact filters need no pin
  *             xdp_IFINDEX   an XDP link, likewise
+ *             out_4, out_6  netfilter links at OUTPUT, in direct mode
  */
 #ifndef CTBYPASS_DATAPATH_H
 #define CTBYPASS_DATAPATH_H
 
 #include "compile.h"
 #include "forward_plan.h"
+#include "hand_over.h"
 #include "host.h"
 
 struct datapath; /* one per daemon */
@@ -42,6 +44,8 @@ enum forward_path {
 
 const char *forward_path_name(enum forward_path p); /* "-", "kernel", "tc", "xdp" */
 
+struct broker;
+
 struct attachment {
 	int ifindex;
 	char name[IFNAMSIZ];
@@ -65,12 +69,24 @@ int datapath_open(const char *pindir, enum attach_wish wish, struct datapath **o
 void datapath_close(struct datapath *dp);
 
 /*
+ * How the generations to come hand over. broker: who is asked for the module (borrowed; NULL:
+ * nobody). Before it, HAND_OVER_ONLY_MARK.
+ */
+void datapath_set_hand_over(struct datapath *dp, enum hand_over_wish wish, struct broker *broker);
+enum hand_over_wish datapath_hand_over_wish(const struct datapath *dp);
+
+/*
  * Load the programs of a new generation with these tables, beside the running one. Nothing that
  * packets see changes. The verifier's words end up in *error. XDP is loaded only if plan wants it
  * on some device; a kernel that refuses that program alone is no error: tc forwards.
  */
 int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct host *host,
 		     const struct forward_plan *plan, char **error);
+/* Of the prepared generation, which there must be, and of that in force. */
+const struct hand_over *datapath_prepared_how(const struct datapath *dp);
+const struct hand_over *datapath_how(const struct datapath *dp);
+/* Fragments that are untracked wait for a hook of the module: is it there? Direct mode only. */
+bool datapath_defers(void);
 /*
  * Put the prepared generation in force: swap it into every attachment (link update), attach what
  * `interfaces` and plan say is to be attached, detach what is not, then replace the pinned maps.
@@ -81,6 +97,8 @@ int datapath_prepare(struct datapath *dp, const struct compiled *c, const struct
 int datapath_commit(struct datapath *dp, const struct host *host,
 		    const struct name_list *interfaces, const struct forward_plan *plan,
 		    char **error);
+/* Once packets have left what the last change replaced. */
+void datapath_settle(struct datapath *dp);
 /* Forget a prepared generation (an nft transaction failed). */
 void datapath_abort(struct datapath *dp);
 /*
@@ -109,6 +127,13 @@ __u32 datapath_generation(const struct datapath *dp);
 
 /* Counters, summed over the CPUs. out has CTB_MAX_RULES, CTB_R_MAX or CTB_FB_MAX elements. */
 int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out);
+/*
+ * What this host sent, as programs at OUTPUT counted it (direct mode), and what was carried over
+ * from nft, which counts in mark mode: datapath_carry_output() adds to that. CTB_MAX_RULES
+ * elements.
+ */
+int datapath_read_output(const struct datapath *dp, struct ctb_output_counters *out);
+int datapath_carry_output(struct datapath *dp, __u32 slot, const struct ctb_output_counters *more);
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out);
 int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_counters *out);
 /* Handles are never given out twice in the life of a data plane: the next free one (0: none yet).
@@ -141,8 +166,9 @@ int datapath_journal_reset(struct datapath *dp, __u64 config_hash);
 int datapath_unload(const char *pindir, char **error);
 
 /*
- * Load and verify the programs for these tables and throw them away (`check`). 0 with *error set:
- * the XDP program alone was refused, and tc would forward.
+ * Load and verify the programs for these tables and throw them away (`check`), those of direct mode
+ * too where the module is loaded. 0 with *error set: the XDP program alone was refused, and tc
+ * would forward.
  */
 int datapath_verify(const struct compiled *c, const struct host *host, char **error);
 

@@ -2,10 +2,13 @@
 /*
  * Shared by the parts of the data plane only:
  *
- *   datapath.c       open and close, generations, what changes when
+ *   datapath.c       open and close, what changes when
+ *   generation.c     loading programs and maps of one rule set
  *   datapath_show.c  what `status` is told
  *   hook_tc.c        tcx links and clsact filters, one on each device
  *   hook_xdp.c       XDP links, where forward rules want them
+ *   hook_output.c    netfilter links at OUTPUT, in direct mode
+ *   defer.c          fragments in direct mode
  *   netdevs.c        maps netdevs and egress: devices as the forwarding path sees them
  *   state.c          long-lived maps
  */
@@ -13,6 +16,7 @@
 #define CTBYPASS_DATAPATH_PRIV_H
 
 #include "datapath.h"
+#include "kfuncs.h"
 
 #define PIN_LINKS "links"
 #define PIN_MAPS  "maps"
@@ -45,16 +49,31 @@ struct hook {
 	struct forward_role role; /* all zero: there is no forward rule */
 };
 
-struct tc_bpf;
 struct xdp_bpf;
+struct output_bpf;
+
+/* tc.bpf.c or tc_direct.bpf.c: the same programs and maps. */
+struct tc_programs {
+	struct bpf_object *obj; /* NULL: none */
+	struct bpf_program *ether, *ip;
+};
 
 /* The programs and maps of one rule set. */
 struct generation {
-	struct tc_bpf *tc;
-	struct xdp_bpf *xdp;	    /* shares tc's maps; NULL: no device wants XDP, or see below */
+	struct tc_programs tc;
+	struct xdp_bpf *xdp;	/* shares tc's maps; NULL: no device wants XDP, or see below */
+	struct output_bpf *out; /* shares tc's maps; NULL: nft judges what is sent */
+	struct hand_over how;
 	char xdp_why[160];	    /* why the kernel refused the XDP program; "": it did not */
 	struct ctb_netdev *netdevs; /* memory of map netdevs; NULL: there is no forward rule */
 	__u32 slots;		    /* its elements */
+};
+
+#define OUT_LINKS 2 /* IPv4, IPv6 */
+
+/* Links at OUTPUT of the generation in force, and of one that is to be; -1: none. */
+struct output_hook {
+	int now[OUT_LINKS], next[OUT_LINKS];
 };
 
 struct datapath {
@@ -63,7 +82,11 @@ struct datapath {
 	enum attach_wish wish;
 	int map_fd[SM_MAX];
 	struct ctb_state state;
-	struct generation running, prepared; /* tc is NULL: there is none */
+	struct generation running, prepared; /* tc.obj is NULL: there is none */
+	enum hand_over_wish hand_over;
+	struct broker *broker; /* borrowed; NULL: there is none */
+	struct kfuncs kfuncs;  /* of the module, as last asked for; btf_fd -1: not found */
+	struct output_hook output;
 	struct hook *hooks;
 	size_t n_hooks, cap_hooks;
 	size_t n_sorted;	  /* of them, from the first on: by ifindex */
@@ -75,6 +98,15 @@ struct datapath {
 
 struct hook *find_hook(struct datapath *dp, int ifindex); /* NULL: none */
 struct hook *new_hook(struct datapath *dp, int ifindex);  /* NULL: out of memory */
+
+/* --- generation.c --- */
+
+/* As datapath_prepare(); xdp: with that program. */
+int generation_load(struct datapath *dp, const struct compiled *c, const struct host *host,
+		    bool xdp, struct generation *out, char **error);
+void generation_free(struct generation *g);
+bool has_layer3(const struct host *host);
+bool wants_xdp(const struct forward_plan *plan);
 
 /* --- hook_tc.c --- */
 
@@ -106,6 +138,29 @@ void xdp_swap_all(struct datapath *dp);
 void xdp_reach_wish(struct datapath *dp, bool again);
 bool xdp_alive(const struct hook *h);
 void xdp_detach(struct datapath *dp, struct hook *h);
+
+/* --- hook_output.c --- */
+
+void output_init(struct output_hook *h);
+/* Take over what an earlier daemon left. */
+void output_adopt(struct datapath *dp);
+/* Attach this generation's program, if it has one, beside what is there. 0 or -errno. */
+int output_attach_next(struct datapath *dp, const struct generation *g);
+void output_drop_next(struct datapath *dp);
+/* What is there goes, and that takes its place, pinned. 0, or -errno: it is not pinned. */
+int output_take_next(struct datapath *dp);
+/* Take our program off the hook and forget the pins. */
+void output_detach(struct datapath *dp);
+void output_close(struct output_hook *h);
+
+/* --- defer.c --- */
+
+/*
+ * The module's hook at PREROUTING, which makes those datagrams UNTRACKED whose first fragment a
+ * program has marked for that: have it, and no more, in this network namespace. 0 or -errno.
+ */
+int defer_start(struct datapath *dp);
+void defer_stop(struct datapath *dp); /* only if it was us who started it */
 
 /* --- netdevs.c --- */
 

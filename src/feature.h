@@ -15,7 +15,7 @@
 enum feature_need {
 	FEATURE_REQUIRED, /* the daemon refuses to start without */
 	FEATURE_OPTIONAL, /* something else is done instead, or something less is done */
-	FEATURE_LATER,	  /* nothing uses it yet */
+	FEATURE_DIRECT,	  /* direct mode takes it; without, there is mark mode */
 };
 
 /* X(id, printed name, need, what it is for, what happens without) */
@@ -68,10 +68,11 @@ enum feature_need {
 	  "nft is given a list, which follows a tenth of a second later") \
 	X(CTNETLINK, "ctnetlink", OPTIONAL, "delete entries of flows that are bypassed now", \
 	  "they stay until they time out, and flows with NAT are not found") \
-	X(NETFILTER_LINK, "netfilter-link", LATER, "direct mode for what this host sends", UNUSED) \
-	X(BTF, "btf", LATER, "kernel types, for direct mode (bpftool uses them, too)", UNUSED) \
-	X(UNTRACK_KFUNC, "untrack-kfunc", LATER, \
-	  "direct mode: kfuncs of the optional module nf_untrack_bpf", UNUSED)
+	X(NETFILTER_LINK, "netfilter-link", DIRECT, "a BPF program that judges what this host sends", \
+	  "nft rules judge that, in direct mode too") \
+	X(BTF, "btf", DIRECT, "kernel types, to find kfuncs by (bpftool uses them, too)", MARKED) \
+	X(UNTRACK_KFUNC, "untrack-kfunc", DIRECT, \
+	  "the untracked state set by BPF: kfuncs of the optional module nf_untrack_bpf", MARKED)
 
 enum feature_id {
 #define X(id, name, need, what_for, without) FEATURE_##id,

@@ -20,7 +20,7 @@
 
 #define REFUSED "the daemon refuses to start"
 #define IN_TC	"`forward` rules forward in tc"
-#define UNUSED	"nothing is lost: nothing uses it yet"
+#define MARKED	"mark mode: tc marks, and nft makes packets UNTRACKED"
 
 static const struct {
 	const char *name, *what_for, *without;

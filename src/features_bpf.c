@@ -21,10 +21,8 @@
 #include "xdp.skel.h"
 
 /* Not in Debian 12's headers: include/uapi/linux/bpf.h of 5.18, 6.4 and 6.6. */
-#define F_XDP_HAS_FRAGS	      (1U << 5)
-#define PROG_TYPE_NETFILTER   32
-#define ATTACH_TYPE_NETFILTER 45
-#define TCX_INGRESS	      46
+#define F_XDP_HAS_FRAGS (1U << 5)
+#define TCX_INGRESS	46
 
 #define NO_DEVICE 0x7fffffff /* an ifindex that nobody has */
 
@@ -396,8 +394,8 @@ void probe_attach(struct probe *p, bool all)
 	probe_xdp_link(p);
 	if (all)
 		feature_set_err(p->out, FEATURE_NETFILTER_LINK,
-				try_program((enum bpf_prog_type)PROG_TYPE_NETFILTER, 1, 0,
-					    ATTACH_TYPE_NETFILTER));
+				try_program((enum bpf_prog_type)CTB_PROG_TYPE_NETFILTER, 1, 0,
+					    CTB_ATTACH_NETFILTER));
 }
 
 /* --- our own programs --- */

@@ -4,48 +4,21 @@
  * module is not there, in words that say what to do.
  */
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "features_priv.h"
+#include "kfuncs.h"
 #include "privileges.h"
 
-#define MODULE	     "nf_untrack_bpf"
-#define KFUNC	     "bpf_skb_ct_set_untracked"
+#define MODULE	     KFUNCS_MODULE
 #define PSEUDO_KFUNC 2 /* BPF_PSEUDO_KFUNC_CALL */
 
-static void cleanup_btf(void *p)
-{
-	btf__free(*(struct btf **)p); /* minds neither NULL nor an error */
-}
-#define _btf_ _cleanup_(cleanup_btf)
-
 /* --- the attempt --- */
-
-/* The module's BTF: a descriptor, with its number, or -errno; -ENOENT: the kernel has none. */
-static int open_btf(__u32 *id)
-{
-	for (*id = 0; !bpf_btf_get_next_id(*id, id);) {
-		char name[64] = "";
-		struct bpf_btf_info info = { .name = (__u64)(uintptr_t)name,
-					     .name_len = sizeof(name) };
-		__u32 len = sizeof(info);
-		_close_ int fd = bpf_btf_get_fd_by_id(*id);
-
-		if (fd < 0 && errno != ENOENT) /* it may have gone meanwhile */
-			return -errno;
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.kernel_btf &&
-		    !strcmp(name, MODULE))
-			return TAKE_FD(fd);
-	}
-	return errno == ENOENT ? -ENOENT : -errno;
-}
 
 static int load_caller(int btf_fd, int func)
 {
@@ -63,59 +36,16 @@ static int load_caller(int btf_fd, int func)
 	return fd < 0 ? -errno : 0;
 }
 
-/*
- * 0, or -errno: -ENOENT when no module has such BTF, -ENOSYS when its BTF has no such function,
- * -ENODATA when the kernel's own, on which it is built, is not to be had.
- */
+/* 0 or -errno, as kfuncs_find(). */
 static int try_kfunc(void)
 {
-	_btf_ struct btf *base = NULL, *btf = NULL;
-	_close_ int fd = -1;
-	__u32 id;
-	int func;
+	_cleanup_(kfuncs_close) struct kfuncs k = { .btf_fd = -1 };
+	int err = kfuncs_find(&k);
 
-	fd = open_btf(&id);
-	if (fd < 0)
-		return fd;
-	base = btf__load_vmlinux_btf();
-	if (!base)
-		return -ENODATA;
-	btf = btf__load_from_kernel_by_id_split(id, base);
-	if (!btf)
-		return -errno;
-	func = btf__find_by_name_kind(btf, KFUNC, BTF_KIND_FUNC);
-	return func < 0 ? -ENOSYS : load_caller(fd, func);
+	return err ? err : load_caller(k.btf_fd, (int)k.skb_id);
 }
 
 /* --- why it is not there --- */
-
-/* Where depmod found it, below the directory of the running kernel's modules. */
-static int find_module(char *path, size_t size)
-{
-	_fclose_ FILE *f = NULL;
-	_free_ char *line = NULL;
-	struct utsname u;
-	char dep[128];
-	size_t cap = 0;
-
-	if (uname(&u))
-		return -errno;
-	snprintf(dep, sizeof(dep), "/lib/modules/%s/modules.dep", u.release);
-	f = fopen(dep, "re");
-	if (!f)
-		return -errno;
-	while (getline(&line, &cap, f) > 0) {
-		char *name;
-
-		line[strcspn(line, ":")] = '\0';
-		name = strrchr(line, '/');
-		if (!name || strncmp(name + 1, MODULE ".ko", strlen(MODULE ".ko")))
-			continue;
-		snprintf(path, size, "/lib/modules/%s/%s", u.release, line);
-		return 0;
-	}
-	return -ENOENT;
-}
 
 /*
  * Does the kernel refuse modules that nobody has signed? What is given it here is no module: one
@@ -156,12 +86,12 @@ static void say_why(struct probe *p)
 	char path[256];
 	int err;
 
-	if (!access("/sys/module/" MODULE, F_OK)) {
+	if (kfuncs_loaded()) {
 		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
 			    "module " MODULE " is loaded, but was built without BTF");
 		return;
 	}
-	if (find_module(path, sizeof(path))) {
+	if (kfuncs_installed(path, sizeof(path))) {
 		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
 			    "module " MODULE " is not built for this kernel");
 		return;
@@ -190,7 +120,7 @@ void probe_untrack_kfunc(struct probe *p)
 		say_why(p);
 	else if (err == -ENOSYS)
 		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_NO,
-			    "module " MODULE " has no " KFUNC "()");
+			    "module " MODULE " has no bpf_skb_ct_set_untracked()");
 	else if (err == -ENODATA)
 		feature_set(p->out, FEATURE_UNTRACK_KFUNC, FEATURE_UNKNOWN,
 			    "the kernel's types cannot be read from /sys/kernel/btf/vmlinux");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* tc ingress of one device: which of the two ways to attach, and what becomes of it. */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if_arp.h>
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 #include "datapath_priv.h"
 #include "log.h"
 #include "pins.h"
-#include "tc.skel.h"
 
 #define LINK_PREFIX "tc_"
 
@@ -65,7 +65,7 @@ bool tc_is_layer3(unsigned short type)
 
 static int program_fd(const struct generation *g, const struct hook *h)
 {
-	return bpf_program__fd(h->ether ? g->tc->progs.ctb_tc_ether : g->tc->progs.ctb_tc_ip);
+	return bpf_program__fd(h->ether ? g->tc.ether : g->tc.ip);
 }
 
 /* A daemon that died while it changed the mode left both: then there are two of this device. */

@@ -27,6 +27,15 @@ static int parse_attach(const char *text, enum attach_wish *out)
 	return -EINVAL;
 }
 
+static int parse_hand_over(const char *text, enum hand_over_wish *out)
+{
+	int err = hand_over_parse(text, out);
+
+	if (err)
+		command_fail("option -M: \"%s\" is not " HAND_OVER_WISHES, text);
+	return err;
+}
+
 static int set_option(struct args *a, char letter, const char *value)
 {
 	switch (letter) {
@@ -41,6 +50,8 @@ static int set_option(struct args *a, char letter, const char *value)
 		return 0;
 	case 'A':
 		return parse_attach(value, &a->attach);
+	case 'M':
+		return parse_hand_over(value, &a->hand_over);
 	case 'X':
 		a->no_xdp = true;
 		return 0;
@@ -200,6 +211,7 @@ int main(int argc, char **argv)
 			.pindir = DEFAULT_PINDIR,
 			.socket = DEFAULT_SOCKET,
 			.attach = ATTACH_AUTO,
+			.hand_over = HAND_OVER_AUTO,
 			.argv = words,
 		},
 	};

@@ -6,17 +6,17 @@
  * between the two a packet at worst takes the way by tc.
  */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "datapath_load.h"
 #include "datapath_priv.h"
-#include "tc.skel.h"
 
 int netdevs_open(struct generation *g)
 {
-	const struct bpf_map *map = g->tc->maps.netdevs;
+	const struct bpf_map *map = bpf_object__find_map_by_name(g->tc.obj, "netdevs");
 	__u32 slots = bpf_map__max_entries(map);
 	void *mem;
 
@@ -101,7 +101,7 @@ static void store(struct ctb_netdev *at, const struct ctb_netdev *v)
 
 int netdevs_write(struct datapath *dp, struct generation *g, const struct forward_plan *plan)
 {
-	int fd = bpf_map__fd(g->tc->maps.egress);
+	int fd = bpf_object__find_map_fd_by_name(g->tc.obj, "egress");
 	_free_ struct ctb_netdev *want = NULL;
 
 	if (!g->netdevs)

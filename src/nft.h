@@ -6,6 +6,7 @@
 #ifndef CTBYPASS_NFT_H
 #define CTBYPASS_NFT_H
 
+#include <stdbool.h>
 #include "expand.h"
 #include "host.h"
 
@@ -33,7 +34,8 @@ struct nft_plan {
  * that gives an empty script when nothing rendered depends on the difference.
  *
  * mark: the bit that means notrack in prerouting. While the daemon changes the bit it is a mask of
- * two: a packet with any of them is untracked and both are cleared.
+ * two: a packet with any of them is untracked and both are cleared. 0: nobody marks, and there is
+ * no prerouting chain.
  *
  * generation must be above nft_state_generation(before), so that fresh names are fresh.
  */
@@ -42,7 +44,7 @@ int nft_render(const struct entries *entries, const struct host *host, __u32 mar
 void nft_plan_free(struct nft_plan *p);
 /* The highest generation that names in the table carry, also after nft_adopt(); 0 for NULL. */
 __u32 nft_state_generation(const struct nft_state *s);
-/* The mask that prerouting handles in it; 0 for NULL. */
+/* The mask that prerouting handles in it; 0 without that chain, and for NULL. */
 __u32 nft_state_mark(const struct nft_state *s);
 /*
  * Script that removes what the last transaction replaced, for when no packet can be in it any more;
@@ -70,12 +72,14 @@ int nft_run(const char *script, bool dry_run, char **error);
  */
 int nft_list(const char *command, bool elements, char **out, char **error);
 /*
- * Is our table there, with both base chains? 1, 0 or -errno. Used to adopt and to notice that
- * somebody flushed the ruleset.
+ * Is our table there, with its base chains? 1, 0 or -errno. Used to adopt and to notice that
+ * somebody flushed the ruleset. prerouting: with that, too (nft_state_mark() is not 0).
  */
-int nft_present(void);
+int nft_present(bool prerouting);
 /* All rule counters of our table. 0 or -errno; caller frees *out. -ENOENT: no table. */
 int nft_counters(struct nft_counter **out, size_t *n);
+/* Script after which what this host sends meets no rule of ours any more; counters stay. */
+#define NFT_SILENCE "flush chain inet " NFT_TABLE " output\n"
 /* Remove our table. 0 also when there was none. */
 int nft_remove(char **error);
 /*

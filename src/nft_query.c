@@ -147,21 +147,21 @@ static int count_rule(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-static int present(void)
+/* The base chains with these names. */
+static int present(const char *const *chains, size_t n_chains)
 {
-	static const char *const chains[] = { "prerouting", "output" };
 	_cleanup_(cleanup_query) struct query q = {};
 	unsigned int n = 0;
 	int err = query_open(&q);
 
-	for (size_t i = 0; !err && i < ARRAY_SIZE(chains); i++) {
+	for (size_t i = 0; !err && i < n_chains; i++) {
 		query_start(&q, NFT_MSG_GETCHAIN, NLM_F_ACK);
 		mnl_attr_put_strz(q.nlh, NFTA_CHAIN_NAME, chains[i]);
 		err = query_run(&q, count_base_chain, &n);
 	}
-	if (err || n != ARRAY_SIZE(chains))
+	if (err || n != n_chains)
 		return err == -ENOENT ? 0 : err;
-	/* Chains survive `nft flush table`; the one rule that must be there does not. */
+	/* Chains survive `nft flush table`; the one rule that must be in the first does not. */
 	n = 0;
 	query_start(&q, NFT_MSG_GETRULE, NLM_F_DUMP);
 	mnl_attr_put_strz(q.nlh, NFTA_RULE_CHAIN, chains[0]);
@@ -169,12 +169,15 @@ static int present(void)
 	return err ? err : n > 0;
 }
 
-int nft_present(void)
+int nft_present(bool prerouting)
 {
-	int ret = present();
+	static const char *const chains[] = { "prerouting", "output" };
+	const char *const *first = prerouting ? chains : chains + 1;
+	size_t n = prerouting ? 2 : 1;
+	int ret = present(first, n);
 
 	for (int i = 0; ret == -EINTR && i < DUMP_RETRIES; i++)
-		ret = present();
+		ret = present(first, n);
 	return ret;
 }
 
@@ -209,15 +212,17 @@ static int counter_message(const struct nlmsghdr *nlh, void *data)
 int nft_counters(struct nft_counter **out, size_t *n)
 {
 	struct counter_list l = {};
-	int err = nft_present();
+	int err = 0;
 
-	if (err <= 0)
-		return err ? err : -ENOENT;
 	for (int i = 0; i < DUMP_RETRIES; i++) {
 		_cleanup_(cleanup_query) struct query q = {};
 
 		l.n = 0;
 		err = query_open(&q);
+		if (!err) { /* a dump of nothing is no error */
+			query_start(&q, NFT_MSG_GETTABLE, NLM_F_ACK);
+			err = query_run(&q, NULL, NULL);
+		}
 		if (!err) {
 			query_start(&q, NFT_MSG_GETOBJ, NLM_F_DUMP);
 			err = query_run(&q, counter_message, &l);
@@ -301,7 +306,7 @@ static int adopt_mark(struct query *q, __u32 *mark)
 struct adoption {
 	struct nft_state *s;
 	size_t base;
-	bool there;
+	bool there, prerouting;
 	int err;
 };
 
@@ -354,10 +359,12 @@ static int chain_message(const struct nlmsghdr *nlh, void *data)
 
 	if (!ours(nlh, &t))
 		return MNL_CB_OK;
-	if (is_base_chain(&t))
+	if (is_base_chain(&t)) {
 		a->base++;
-	else if (t.a[NFTA_CHAIN_HOOK] || !adopt_generated(a, attr_string(&t, NFTA_CHAIN_NAME)))
+		a->prerouting |= !strcmp(attr_string(&t, NFTA_CHAIN_NAME), "prerouting");
+	} else if (t.a[NFTA_CHAIN_HOOK] || !adopt_generated(a, attr_string(&t, NFTA_CHAIN_NAME))) {
 		a->s->foreign = true;
+	}
 	return MNL_CB_OK;
 }
 
@@ -418,13 +425,14 @@ static int adopt(struct nft_state **out)
 		if (!err)
 			err = a.err;
 	}
-	if (!err && a.there)
+	if (!err && a.prerouting)
 		err = adopt_mark(&q, &a.s->mark);
 	if (err || !a.there) {
 		nft_state_free(a.s);
 		return err;
 	}
-	if (a.base != 2)
+	/* Without prerouting it is the table of direct mode: see nft_render(). */
+	if (a.base != 1 + (size_t)a.prerouting || (a.prerouting && !a.s->mark))
 		a.s->foreign = true;
 	objects_sort(&a.s->now);
 	*out = a.s;

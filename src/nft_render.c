@@ -2,7 +2,7 @@
 /*
  * The table as one transaction: what it is to hold, and the steps from what it holds.
  *
- *	prerouting   the mark bit of the tc program becomes UNTRACKED
+ *	prerouting   the mark bit of the tc program becomes UNTRACKED; not in direct mode
  *	output       local output, stage by stage (nft_stage.c)
  *	g<G>_out     where output jumps to in generation G
  *	g<G>_<n>     chains that it leads to
@@ -191,7 +191,7 @@ static void add_new(const struct render *r, const struct nft_state *old,
 			nset_render(&r->sets[i], s);
 	}
 	/* Any bit of a mask: there are two while the daemon changes from one to the other. */
-	if (mark)
+	if (mark && new->mark)
 		strbuf_addf(s,
 			    "chain prerouting {\n"
 			    "type filter hook prerouting priority raw; policy accept;\n"
@@ -249,8 +249,10 @@ static int write_script(const struct render *r, const struct nft_state *before,
 	if (old) {
 		/* What comes back, counters above all, has not gone yet. */
 		objects_remove(&old->left, &after->now, s);
-		if (mark)
+		if (mark && old->mark)
 			strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
+		if (mark && !after->mark)
+			strbuf_addf(s, "delete chain inet " NFT_TABLE " prerouting\n");
 		if (rules)
 			strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
 	}

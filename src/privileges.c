@@ -86,23 +86,38 @@ static int shrink_bounding_set(__u64 keep)
 	return 0;
 }
 
-int privileges_drop(bool starting)
+static int keep_only(const struct sets *now, __u64 bounding, __u64 permitted)
 {
-	struct sets now, then = {};
-	int err = get(&now);
+	struct sets then = { .permitted = permitted, .effective = permitted };
+	int err;
 
-	if (err)
-		return err;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	err = shrink_bounding_set(needed(now.permitted, false));
+	err = shrink_bounding_set(bounding);
 	if (err)
 		return err;
-	then.permitted = then.effective = needed(now.permitted, starting);
 	/* Not where there is nothing to give up: a filter of system calls may be in the way. */
-	if (then.permitted == now.permitted && then.effective == now.effective && !now.inheritable)
+	if (then.permitted == now->permitted && then.effective == now->effective &&
+	    !now->inheritable)
 		return 0;
 	return set(&then); /* the ambient set is never more than the inheritable one */
+}
+
+int privileges_drop(bool starting)
+{
+	struct sets now;
+	int err = get(&now);
+
+	return err ? err
+		   : keep_only(&now, needed(now.permitted, false), needed(now.permitted, starting));
+}
+
+int privileges_keep(__u64 capabilities)
+{
+	struct sets now;
+	int err = get(&now);
+
+	return err ? err : keep_only(&now, capabilities, now.permitted & capabilities);
 }
 
 int privileges_each(void (*call)(void *arg, const char *name), void *arg)

@@ -27,6 +27,9 @@ int privileges_effective(__u64 *out);
  */
 int privileges_drop(bool starting);
 
+/* Likewise, all but these: 1ULL << CAP_SYS_ADMIN. For a process that is no daemon (broker.c). */
+int privileges_keep(__u64 capabilities);
+
 /* One call for each effective capability with its name. 0 or -errno. */
 int privileges_each(void (*call)(void *arg, const char *name), void *arg);
 

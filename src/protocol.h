@@ -7,7 +7,8 @@
  *   {"ok":true, ...}     or     {"ok":false,"error":"text for a person, may span lines"}
  *
  * commands: add{text} delete{handle} list reload set-add{name,elements[]} set-delete{...} stats
- * status. Unknown members and commands are errors. "warnings":"text" may accompany ok.
+ * status hand-over{method}. Unknown members and commands are errors. "warnings":"text" may
+ * accompany ok.
  */
 #ifndef CTBYPASS_PROTOCOL_H
 #define CTBYPASS_PROTOCOL_H

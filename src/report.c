@@ -17,19 +17,23 @@
  *          "fallbacks":[{"name":"ttl","text":"...","to_tc":COUNT,"kernel":COUNT}]}
  *         receive: all that arrived and was judged, in XDP or at tc ingress. xdp, tc: how much of
  *         it was forwarded there; the rest went up to the kernel. output: what this host sends,
- *         judged by nft. With "output_error":"..." when nft did not answer; output is then zero.
- *         fallbacks: what forward rules fit and XDP handed to tc, or tc left to the kernel.
- * status  {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
- *          "hand_over":{"method":"mark","mark":N,"text":"..."},"generation":N,SIZES,
+ *         judged by nft or, in direct mode, by a BPF program. With "output_error":"..." when nft
+ * did not answer; its counts are then missing. fallbacks: what forward rules fit and XDP handed to
+ * tc, or tc left to the kernel. status
+ * {"version":"...","pid":N,"uptime_seconds":N,"config":"...","pindir":"...",
+ *          "hand_over":{"ingress":{"method":"direct","why":"..."},
+ *                       "output":{"method":"mark","why":"..."},"mark":N},"generation":N,SIZES,
  *          "runtime_changes":N,
  *          "interfaces":[{"ifindex":N,"name":"...","mode":"tcx","why":"...","failed":false,
  *                         "forward":"xdp","forward_why":"...","xdp_out":true,
  *                         "xdp_out_why":"..."}],
- *          "nft":{"table":"inet ctbypass","present":true,"restored":N,"repaired":N},
+ *          "nft":{"table":"inet ctbypass","wanted":true,"present":true,"restored":N,"repaired":N},
  *          "conntrack":{"count":N,"max":N,"percent":N.N} or null,
  *          "privileges":["CAP_BPF", ...],
  *          "lacking":[{"feature":"tcx","without":"clsact filters are used"}],
  *          "warnings":["..."]}
+ *         method: "mark" where nft sets the untracked state, at ingress upon a mark that tc leaves,
+ * at output by rules of its own; "direct" where the BPF program does. mark: 0 when there is none.
  * SIZES   "rules":N,"entries":N,"sets":N,"prefixes":N,"classes":{"proto":N,"src":N,...}
  *         Only fields that some rule looks at have classes.
  */
@@ -40,6 +44,7 @@
 #include "advice.h"
 #include "daemon.h"
 #include "json_text.h"
+#include "output_counts.h"
 #include "privileges.h"
 
 #define NEARLY_FULL 90 /* percent of nf_conntrack_max */
@@ -183,50 +188,8 @@ static json_t *list_fallbacks(const struct ctb_fallback_counters *c)
 /* What a rule or failsafe received and sent. */
 struct counters {
 	struct ctb_rule_counters receive[CTB_MAX_RULES];
-	struct ctb_count output[CTB_MAX_RULES][CTB_DIR_MAX];
+	struct ctb_output_counters output[CTB_MAX_RULES];
 };
-
-/* A rule's handle to its slot, to find where nft's counters belong. */
-struct by_handle {
-	__u32 handle, slot;
-};
-
-static int cmp_handle(const void *a, const void *b)
-{
-	__u32 x = ((const struct by_handle *)a)->handle, y = ((const struct by_handle *)b)->handle;
-
-	return x < y ? -1 : x > y;
-}
-
-/* nft's counters by slot, like the data plane's own. */
-static int read_output(const struct ruleset *rs, struct ctb_count (*out)[CTB_DIR_MAX])
-{
-	_free_ struct by_handle *index = calloc(rs->n_rules + 1, sizeof(*index));
-	_free_ struct nft_counter *counters = NULL;
-	size_t n;
-	int err;
-
-	if (!index)
-		return -ENOMEM;
-	err = nft_counters(&counters, &n);
-	if (err)
-		return err;
-	for (size_t i = 0; i < rs->n_rules; i++)
-		index[i] = (struct by_handle){ rs->rules[i].handle, rs->rules[i].slot };
-	index[rs->n_rules] = (struct by_handle){ 0, CTB_SLOT_FAILSAFE };
-	qsort(index, rs->n_rules + 1, sizeof(*index), cmp_handle);
-	for (size_t i = 0; i < n; i++) {
-		struct by_handle key = { .handle = counters[i].handle };
-		const struct by_handle *at = bsearch(&key, index, rs->n_rules + 1, sizeof(*index),
-						     cmp_handle);
-
-		if (!at || counters[i].dir >= CTB_DIR_MAX)
-			continue;
-		out[at->slot][counters[i].dir].packets += counters[i].count.packets;
-		out[at->slot][counters[i].dir].bytes += counters[i].count.bytes;
-	}
-	return 0;
-}
 
 static json_t *list_counters(const struct ruleset *rs, const struct counters *c)
 {
@@ -240,7 +203,7 @@ static json_t *list_counters(const struct ruleset *rs, const struct counters *c)
 			out,
 			json_pack("{s:o,s:o,s:s,s:o,s:o,s:o,s:o}", "handle", number(r->handle),
 				  "rule", rule_text(r), "action", action_name(r->action), "receive",
-				  all_outcomes(in), "output", side(c->output[r->slot]), "xdp",
+				  all_outcomes(in), "output", side(c->output[r->slot].count), "xdp",
 				  side(in->count[CTB_OUT_XDP]), "tc", side(in->count[CTB_OUT_TC])));
 	}
 	return out;
@@ -255,11 +218,13 @@ json_t *report_stats(const struct daemon *d)
 	int err;
 
 	if (!c || datapath_read_rules(d->dp, c->receive) || datapath_read_reasons(d->dp, reasons) ||
-	    datapath_read_fallbacks(d->dp, fallbacks))
+	    datapath_read_fallbacks(d->dp, fallbacks) || datapath_read_output(d->dp, c->output))
 		return NULL;
-	err = read_output(d->live.rs, c->output);
+	err = output_counts_nft(d->live.rs, c->output);
+	if (err == -ENOENT && !nft_half_wanted(d))
+		err = 0;
 	failsafe = json_pack("{s:o,s:o}", "receive", all_outcomes(&c->receive[CTB_SLOT_FAILSAFE]),
-			     "output", side(c->output[CTB_SLOT_FAILSAFE]));
+			     "output", side(c->output[CTB_SLOT_FAILSAFE].count));
 	root = json_pack("{s:o,s:o,s:o,s:o,s:o}", "time_ms", number(now_ms()), "rules",
 			 list_counters(d->live.rs, c), "failsafe", failsafe, "reasons",
 			 list_reasons(reasons), "fallbacks", list_fallbacks(fallbacks));
@@ -377,8 +342,10 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		if (a[i].failed)
 			warn(out, "%s: not attached: %s", a[i].name, a[i].why);
 	}
-	if (!table)
+	if (!table && nft_half_wanted(d))
 		warn(out, "table inet ctbypass is missing: nothing is bypassed");
+	if (datapath_how(d->dp)->ingress == HAND_OVER_DIRECT && !datapath_defers())
+		warn(out, "net.netfilter.nf_untrack_defer is 0: fragmented datagrams are tracked");
 	if (d->restored)
 		warn(out,
 		     "table inet ctbypass was removed by somebody and put back (so far: %u; does a "
@@ -404,6 +371,17 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 	return out;
 }
 
+json_t *report_hand_over(const struct daemon *d)
+{
+	const struct hand_over *how = datapath_how(d->dp);
+
+	return json_pack("{s:{s:s,s:o},s:{s:s,s:o},s:o}", "ingress", "method",
+			 hand_over_name(how->ingress), "why", json_any_text(how->ingress_why),
+			 "output", "method", hand_over_name(how->output), "why",
+			 json_any_text(how->output_why), "mark",
+			 number(how->ingress == HAND_OVER_MARK ? d->live.rs->mark : 0));
+}
+
 json_t *report_status(const struct daemon *d)
 {
 	size_t n;
@@ -411,21 +389,22 @@ json_t *report_status(const struct daemon *d)
 	__u64 used = 0, max = 0;
 	bool has_ct = !conntrack_usage(&used, &max);
 	double percent = has_ct && max ? 100.0 * (double)used / (double)max : 0;
-	bool table = nft_present() == 1;
+	bool wanted = nft_half_wanted(d);
+	bool table = nft_present(wanted && nft_state_mark(d->nft)) == 1;
 	json_t *ct = has_ct ? json_pack("{s:o,s:o,s:f}", "count", number(used), "max", number(max),
 					"percent", percent)
 			    : json_null();
 	json_t *sizes = report_sizes(&d->live);
 	json_t *root = json_pack(
-		"{s:s,s:i,s:o,s:o,s:o,s:{s:s,s:o,s:s},s:o,s:o,s:o,s:{s:s,s:b,s:i,s:i},s:o,s:o,s:o,s:o}",
+		"{s:s,s:i,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:s,s:b,s:b,s:i,s:i},s:o,s:o,s:o,s:o}",
 		"version", CTB_VERSION, "pid", (int)getpid(), "uptime_seconds",
 		number((now_ms() - d->started) / 1000), "config", json_any_text(d->opt.config),
-		"pindir", json_any_text(d->opt.pindir), "hand_over", "method", "mark", "mark",
-		number(d->live.rs->mark), "text", "tc marks, nft untracks", "generation",
-		number(datapath_generation(d->dp)), "runtime_changes", number(d->changes),
-		"interfaces", list_interfaces(a, n), "nft", "table", "inet " NFT_TABLE, "present",
-		(int)table, "restored", (int)d->restored, "repaired", (int)d->repaired, "conntrack",
-		ct, "privileges", list_privileges(), "lacking", list_lacking(d), "warnings",
+		"pindir", json_any_text(d->opt.pindir), "hand_over", report_hand_over(d),
+		"generation", number(datapath_generation(d->dp)), "runtime_changes",
+		number(d->changes), "interfaces", list_interfaces(a, n), "nft", "table",
+		"inet " NFT_TABLE, "wanted", (int)wanted, "present", (int)table, "restored",
+		(int)d->restored, "repaired", (int)d->repaired, "conntrack", ct, "privileges",
+		list_privileges(), "lacking", list_lacking(d), "warnings",
 		list_warnings(d, a, n, table, percent));
 
 	if (root && (!sizes || json_object_update(root, sizes))) {

@@ -66,6 +66,8 @@ static int take_member(const char *key, const json_t *v, struct request *r, char
 		return 0;
 	if (!strcmp(key, "text") && r->cmd == REQ_ADD)
 		return take_string(v, key, &r->text, error);
+	if (!strcmp(key, "method") && r->cmd == REQ_HAND_OVER)
+		return take_string(v, key, &r->method, error);
 	if (!strcmp(key, "handle") && r->cmd == REQ_DELETE)
 		return take_handle(v, &r->handle, error);
 	if (!strcmp(key, "name") && set)
@@ -100,6 +102,10 @@ static int check_complete(const struct request *r, char **error)
 		return r->handle ? 0
 				 : error_set(error, -EINVAL,
 					     "command \"delete\" needs member \"handle\"");
+	case REQ_HAND_OVER:
+		return r->method ? 0
+				 : error_set(error, -EINVAL,
+					     "command \"hand-over\" needs member \"method\"");
 	case REQ_SET_ADD:
 	case REQ_SET_DELETE:
 		return r->name && r->n_elements
@@ -156,6 +162,7 @@ void request_free(struct request *r)
 {
 	free(r->text);
 	free(r->name);
+	free(r->method);
 	for (size_t i = 0; i < r->n_elements; i++)
 		free(r->elements[i]);
 	free(r->elements);

@@ -11,7 +11,8 @@
 	X(DELETE, "delete") \
 	X(LIST, "list") \
 	X(RELOAD, "reload") \
-	X(SET_ADD, "set-add") X(SET_DELETE, "set-delete") X(STATS, "stats") X(STATUS, "status")
+	X(SET_ADD, "set-add") \
+	X(SET_DELETE, "set-delete") X(STATS, "stats") X(STATUS, "status") X(HAND_OVER, "hand-over")
 
 enum request_cmd {
 #define X(id, name) REQ_##id,
@@ -25,6 +26,7 @@ struct request {
 	char *text;	 /* add: the rule */
 	__u32 handle;	 /* delete */
 	char *name;	 /* set-add, set-delete */
+	char *method;	 /* hand-over */
 	char **elements; /* same; n_elements > 0 */
 	size_t n_elements;
 };

@@ -141,10 +141,50 @@ static int read_counters(int fd, __u32 keys, size_t n, __u64 *out)
 	return err;
 }
 
+static void add_output(struct ctb_output_counters *to, const struct ctb_output_counters *more)
+{
+	for (int d = 0; d < CTB_DIR_MAX; d++) {
+		to->count[d].packets += more->count[d].packets;
+		to->count[d].bytes += more->count[d].bytes;
+	}
+}
+
 int datapath_read_rules(const struct datapath *dp, struct ctb_rule_counters *out)
 {
 	return read_counters(dp->map_fd[SM_RULES], CTB_MAX_RULES, sizeof(*out) / sizeof(__u64),
 			     (__u64 *)out);
+}
+
+/* By slot: what programs counted, and what was carried over. */
+int datapath_read_output(const struct datapath *dp, struct ctb_output_counters *out)
+{
+	_free_ struct ctb_output_counters *all = calloc(2 * CTB_MAX_RULES, sizeof(*all));
+	int err = all ? read_counters(dp->map_fd[SM_RULES_OUT], 2 * CTB_MAX_RULES,
+				      sizeof(*all) / sizeof(__u64), (__u64 *)all)
+		      : -ENOMEM;
+
+	for (size_t i = 0; !err && i < CTB_MAX_RULES; i++) {
+		out[i] = all[i];
+		add_output(&out[i], &all[CTB_MAX_RULES + i]);
+	}
+	return err;
+}
+
+int datapath_carry_output(struct datapath *dp, __u32 slot, const struct ctb_output_counters *more)
+{
+	int cpus = libbpf_num_possible_cpus(), fd = dp->map_fd[SM_RULES_OUT];
+	__u32 key = CTB_MAX_RULES + slot;
+	_free_ struct ctb_output_counters *v = NULL;
+
+	if (cpus < 0)
+		return cpus;
+	v = calloc((size_t)cpus, sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(fd, &key, v))
+		return -errno;
+	add_output(&v[0], more);
+	return bpf_map_update_elem(fd, &key, v, BPF_ANY) ? -errno : 0;
 }
 
 int datapath_read_reasons(const struct datapath *dp, struct ctb_count *out)
@@ -163,15 +203,18 @@ int datapath_zero_slot(struct datapath *dp, __u32 slot)
 {
 	int cpus = libbpf_num_possible_cpus();
 	_free_ struct ctb_rule_counters *zero = NULL; /* the larger of the two */
+	__u32 carried = CTB_MAX_RULES + slot;
 
 	if (cpus < 0)
 		return cpus;
 	zero = calloc((size_t)cpus, sizeof(*zero));
 	if (!zero)
 		return -ENOMEM;
-	if (bpf_map_update_elem(dp->map_fd[SM_RULES], &slot, zero, BPF_ANY))
+	if (bpf_map_update_elem(dp->map_fd[SM_RULES], &slot, zero, BPF_ANY) ||
+	    bpf_map_update_elem(dp->map_fd[SM_RULES_OUT], &slot, zero, BPF_ANY) ||
+	    bpf_map_update_elem(dp->map_fd[SM_RULES_OUT], &carried, zero, BPF_ANY))
 		return -errno;
-	return bpf_map_update_elem(dp->map_fd[SM_RULES_OUT], &slot, zero, BPF_ANY) ? -errno : 0;
+	return 0;
 }
 
 int datapath_read_info(const struct datapath *dp, struct ctb_rule_info *out)

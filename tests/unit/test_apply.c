@@ -24,6 +24,10 @@ static int sync_says;
 static struct forward_plan *told; /* the plan that the data plane was given last */
 static bool watching;
 static struct route_if *routes;
+/* How the next generation and the running one hand over, and what may be wished for. */
+static struct hand_over next_how, how;
+static enum hand_over_wish wish;
+static struct ctb_output_counters carried[CTB_MAX_RULES];
 
 static _printf_(1, 2) int note(const char *fmt, ...)
 {
@@ -73,7 +77,60 @@ int datapath_commit(struct datapath *dp, const struct host *host, const struct n
 	(void)dp, (void)host, (void)ifs;
 	hear(plan);
 	generation += !err;
+	if (!err)
+		how = next_how;
 	return err;
+}
+
+const struct hand_over *datapath_prepared_how(const struct datapath *dp)
+{
+	(void)dp;
+	return &next_how;
+}
+
+const struct hand_over *datapath_how(const struct datapath *dp)
+{
+	(void)dp;
+	return &how;
+}
+
+void datapath_set_hand_over(struct datapath *dp, enum hand_over_wish w, struct broker *broker)
+{
+	(void)dp, (void)broker;
+	wish = w;
+}
+
+enum hand_over_wish datapath_hand_over_wish(const struct datapath *dp)
+{
+	(void)dp;
+	return wish;
+}
+
+void datapath_settle(struct datapath *dp)
+{
+	(void)dp;
+}
+
+bool datapath_defers(void)
+{
+	return true;
+}
+
+int datapath_read_output(const struct datapath *dp, struct ctb_output_counters *out)
+{
+	(void)dp;
+	memcpy(out, carried, sizeof(carried));
+	return 0;
+}
+
+int datapath_carry_output(struct datapath *dp, __u32 slot, const struct ctb_output_counters *more)
+{
+	(void)dp;
+	for (int i = 0; i < CTB_DIR_MAX; i++) {
+		carried[slot].count[i].packets += more->count[i].packets;
+		carried[slot].count[i].bytes += more->count[i].bytes;
+	}
+	return 0;
 }
 
 /* Nobody asks here; the real one would bring the data plane with it. */
@@ -276,8 +333,9 @@ int nft_remove(char **error)
 	return note_error("remove", error);
 }
 
-int nft_present(void)
+int nft_present(bool prerouting)
 {
+	(void)prerouting;
 	return 1;
 }
 
@@ -464,6 +522,102 @@ Test(apply, the_old_mark_is_let_go_of_later)
 	expect_trace(" sweep nft ");
 	cr_expect_eq(nft_state_mark(d->nft), 0x100);
 	cr_expect_not_null(strstr(last_script.s, "0x00000100"));
+}
+
+/* --- direct mode --- */
+
+static void hand_over_by(enum hand_over_method ingress, enum hand_over_method output)
+{
+	next_how = (struct hand_over){
+		.ingress = ingress, .output = output, .ingress_why = "so", .output_why = "so"
+	};
+}
+
+static __u64 sent_by_rule_2(void)
+{
+	json_t *v = ask("{\"cmd\":\"stats\"}"),
+	       *o = json_object_get(json_array_get(json_object_get(v, "rules"), 1), "output");
+	__u64 n = (__u64)json_integer_value(
+		json_object_get(json_object_get(o, "reply"), "packets"));
+
+	json_decref(v);
+	return n;
+}
+
+Test(apply, the_table_goes_when_programs_judge_everywhere)
+{
+	hand_over_by(HAND_OVER_DIRECT, HAND_OVER_DIRECT);
+	cr_assert(done("{\"cmd\":\"hand-over\",\"method\":\"direct\"}"));
+	cr_expect_eq(wish, HAND_OVER_ONLY_DIRECT);
+	/* The rules are the same, so nft has nothing to change; then its output chain is emptied.
+	 */
+	expect_trace(" prepare commit nft sweep-both ");
+	cr_expect_str_eq(last_script.s, NFT_SILENCE);
+	cr_expect_neq(nft_state_mark(d->nft), 0, "packets are on their way with a mark");
+	/* No change of rules makes it speak again. */
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}"));
+	expect_trace(" prepare zero info commit sweep-both journal ");
+	forget();
+	apply_settle(d);
+	expect_trace(" sweep remove ");
+	cr_expect_null(d->nft);
+	cr_expect_eq(carried[d->live.rs->rules[1].slot].count[CTB_DIR_REPLY].packets, 44);
+	cr_expect_eq(carried[CTB_SLOT_FAILSAFE].count[CTB_DIR_ORIG].bytes, 2200);
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack gre\"}"));
+	expect_trace(" prepare zero info commit sweep-both journal ");
+	cr_expect_not(nft_half_wanted(d));
+
+	/* And back: the table is made before the programs go. */
+	hand_over_by(HAND_OVER_MARK, HAND_OVER_MARK);
+	cr_assert(done("{\"cmd\":\"hand-over\",\"method\":\"mark\"}"));
+	expect_trace(" prepare nft commit sweep-both ");
+	cr_expect_not_null(strstr(last_script.s, "chain prerouting"));
+	cr_expect_eq(nft_state_mark(d->nft), d->live.rs->mark);
+	cr_expect_eq(sent_by_rule_2(), 44 + 44); /* what was carried over, and what nft has */
+}
+
+Test(apply, mark_mode_again_before_the_table_is_gone)
+{
+	hand_over_by(HAND_OVER_DIRECT, HAND_OVER_DIRECT);
+	cr_assert(done("{\"cmd\":\"hand-over\",\"method\":\"auto\"}"));
+	hand_over_by(HAND_OVER_MARK, HAND_OVER_MARK);
+	cr_assert(done("{\"cmd\":\"hand-over\",\"method\":\"mark\"}"));
+	expect_trace(" prepare remove nft commit sweep-both ");
+	cr_expect_not(d->nft_leaving);
+	cr_expect_not_null(strstr(last_script.s, "chain output"));
+}
+
+Test(apply, only_what_arrives_is_direct)
+{
+	hand_over_by(HAND_OVER_DIRECT, HAND_OVER_MARK);
+	cr_assert(done("{\"cmd\":\"hand-over\",\"method\":\"auto\"}"));
+	expect_trace(" prepare commit sweep-both ");
+	forget();
+	apply_settle(d);
+	expect_trace(" sweep nft ");
+	cr_expect_not_null(strstr(last_script.s, "delete chain inet ctbypass prerouting"), "%s",
+			   last_script.s);
+	cr_expect_eq(nft_state_mark(d->nft), 0);
+	cr_expect(nft_half_wanted(d));
+	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}"));
+	expect_trace(" prepare zero info nft commit sweep-both journal ");
+	cr_expect_null(strstr(last_script.s, "prerouting"), "%s", last_script.s);
+}
+
+Test(apply, a_method_that_is_not_to_be_had_changes_nothing)
+{
+	_free_ char *error = NULL;
+
+	wish = HAND_OVER_AUTO;
+	fail_at = "prepare";
+	error = refused("{\"cmd\":\"hand-over\",\"method\":\"direct\"}");
+	cr_expect_eq(wish, HAND_OVER_AUTO);
+	expect_trace(" prepare abort ");
+	fail_at = NULL;
+	free(error);
+	error = refused("{\"cmd\":\"hand-over\",\"method\":\"fast\"}");
+	cr_expect_not_null(strstr(error, "auto, mark or direct"), "%s", error);
+	expect_trace(" ");
 }
 
 /* --- failures --- */

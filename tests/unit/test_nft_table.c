@@ -253,7 +253,7 @@ Test(nft_table, foreign_table_is_rebuilt)
 		nft_state_free(loaded);
 		loaded = adopted();
 		load(2);
-		cr_assert_eq(nft_present(), 1, "%s", changes[i]);
+		cr_assert_eq(nft_present(true), 1, "%s", changes[i]);
 		cr_assert_neq(sh("nft list table inet ctbypass | grep -q 'mine\\|dormant\\|quota'"),
 			      0, "%s", changes[i]);
 		cr_assert(is_untracked(&to_8080), "%s", changes[i]);
@@ -287,14 +287,14 @@ Test(nft_table, presence)
 	struct nft_counter *c;
 	size_t n;
 
-	cr_assert_eq(nft_present(), 0);
+	cr_assert_eq(nft_present(true), 0);
 	cr_assert_eq(nft_counters(&c, &n), -ENOENT);
 	port_rule(CTB_NOTRACK, 8080);
 	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
 		load(1);
-		cr_assert_eq(nft_present(), 1);
+		cr_assert_eq(nft_present(true), 1);
 		must(losses[i]);
-		cr_assert_eq(nft_present(), 0, "%s", losses[i]);
+		cr_assert_eq(nft_present(true), 0, "%s", losses[i]);
 		nft_state_free(loaded);
 		loaded = NULL;
 		cr_assert_eq(nft_remove(NULL), 0);
@@ -347,8 +347,8 @@ Test(nft_table, run_reports_and_remove_repeats)
 	cr_assert(strstr(error, "syntax error"), "%s", error);
 	free(error);
 	load(1);
-	cr_assert_eq(nft_present(), 1);
+	cr_assert_eq(nft_present(true), 1);
 	cr_assert_eq(nft_remove(&error), 0);
-	cr_assert_eq(nft_present(), 0);
+	cr_assert_eq(nft_present(true), 0);
 	cr_assert_eq(nft_remove(&error), 0);
 }
