@@ -96,14 +96,14 @@ static inline void teardown(void)
 	fx_free(&fx);
 }
 
-static inline void load(__u32 generation)
+static inline void load_marked(__u32 generation, __u32 mark)
 {
 	struct nft_plan p = {};
 	char *error = NULL;
 	int err;
 
 	fx_expand(&fx);
-	cr_assert_eq(nft_render(&fx.entries, &fx.host, MARK, generation, loaded, &p), 0);
+	cr_assert_eq(nft_render(&fx.entries, &fx.host, mark, generation, loaded, &p), 0);
 	if (p.script.len) {
 		err = nft_run(p.script.s, false, &error);
 		cr_assert_eq(err, 0, "%d %.2000s", err, error ? error : "");
@@ -111,6 +111,11 @@ static inline void load(__u32 generation)
 	nft_state_free(loaded);
 	loaded = TAKE_PTR(p.after);
 	nft_plan_free(&p);
+}
+
+static inline void load(__u32 generation)
+{
+	load_marked(generation, MARK);
 }
 
 /* --- packets --- */

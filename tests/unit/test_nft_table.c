@@ -197,6 +197,49 @@ static struct nft_state *adopted(void)
 	return s;
 }
 
+/* Where tc needs no mark: what is sent is judged as ever. */
+Test(nft_table, without_a_mark_there_is_no_prerouting_chain)
+{
+	struct nft_state *was;
+
+	port_rule(CTB_NOTRACK, 8080);
+	load(1);
+	cr_expect_eq(nft_present(true), 1);
+	load_marked(2, 0);
+	cr_expect_eq(nft_present(true), 0);
+	cr_expect_eq(nft_present(false), 1);
+	cr_expect(!strstr(output_of("nft list ruleset"), "prerouting"));
+	cr_expect(strstr(output_of("nft list ruleset"), "hook output"));
+	/* A next daemon goes on with it, without a word to say. */
+	was = loaded;
+	loaded = adopted();
+	nft_state_free(was);
+	cr_assert_not_null(loaded);
+	cr_expect_eq(nft_state_mark(loaded), 0);
+	load_marked(3, 0);
+	cr_expect(!strstr(output_of("nft list ruleset"), "prerouting"));
+	/* And back. */
+	load(4);
+	cr_expect_eq(nft_present(true), 1);
+	/* What is silent has its counters still; what is gone has none. */
+	cr_assert_eq(nft_run(NFT_SILENCE, false, NULL), 0);
+	cr_expect_eq(nft_present(false), 0);
+	{
+		_free_ struct nft_counter *c = NULL;
+		size_t n = 0;
+
+		cr_expect_eq(nft_counters(&c, &n), 0);
+		cr_expect_gt(n, 0);
+	}
+	nft_state_free(loaded);
+	loaded = NULL;
+	/* From nothing. */
+	cr_assert_eq(nft_remove(NULL), 0);
+	load_marked(5, 0);
+	cr_expect_eq(nft_present(true), 0);
+	cr_expect_eq(nft_present(false), 1);
+}
+
 Test(nft_table, adopted_table_goes_on)
 {
 	struct nft_state *s = adopted();
