@@ -132,7 +132,7 @@ static int receive(int from, struct answer *a, int *fd)
 		return -ETIMEDOUT;
 	n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
 	if (n != sizeof(*a))
-		return n < 0 ? -errno : -EPIPE;
+		return n < 0 && errno != ECONNRESET ? -errno : -EPIPE;
 	c = CMSG_FIRSTHDR(&m);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(c), sizeof(*fd));

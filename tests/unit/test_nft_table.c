@@ -200,6 +200,7 @@ static struct nft_state *adopted(void)
 /* Where tc needs no mark: what is sent is judged as ever. */
 Test(nft_table, without_a_mark_there_is_no_prerouting_chain)
 {
+	struct nft_plan p = {};
 	struct nft_state *was;
 
 	port_rule(CTB_NOTRACK, 8080);
@@ -216,6 +217,9 @@ Test(nft_table, without_a_mark_there_is_no_prerouting_chain)
 	nft_state_free(was);
 	cr_assert_not_null(loaded);
 	cr_expect_eq(nft_state_mark(loaded), 0);
+	cr_assert_eq(nft_render(&fx.entries, &fx.host, 0, 3, loaded, &p), 0);
+	cr_expect(!p.script.s || !strstr(p.script.s, "delete table"), "taken for a foreign one");
+	nft_plan_free(&p);
 	load_marked(3, 0);
 	cr_expect(!strstr(output_of("nft list ruleset"), "prerouting"));
 	/* And back. */
