@@ -4,33 +4,9 @@
 #include <string.h>
 
 #include "addr_tables.h"
-#include "compile.h"
+#include "compile_priv.h"
 
-/* What the classifier is told of one entry's address: a match, maybe also "and not local". */
-struct addr_use {
-	const struct addr_match *match; /* NULL: any address */
-	bool not_local;
-	size_t first_atom, n_atoms; /* into build.use_atoms */
-};
-
-struct build {
-	const struct entries *in;
-	const struct host *host;
-	struct compiled *out;
-	size_t *bit_of; /* entry to bit */
-	size_t words, stride;
-
-	struct addr_use *uses; /* distinct ones */
-	size_t n_uses, cap_uses;
-	__u16 *use_atoms;
-	size_t n_use_atoms, cap_use_atoms;
-	size_t *src_use, *dst_use;	    /* entry to index in uses */
-	const struct named_set **set_atoms; /* atom 1 + i is set i; atom 0 is `local` */
-	size_t n_set_atoms, cap_set_atoms;
-	size_t n_atoms;
-};
-
-static int rows_alloc(struct build *b, enum ctb_field f, size_t rows)
+int rows_alloc(struct build *b, enum ctb_field f, size_t rows)
 {
 	struct bits *bits = &b->out->bits[f];
 
@@ -49,7 +25,7 @@ static __u64 *row_words(struct build *b, enum ctb_field f, size_t row)
 	return b->words == 1 ? r : r + 1;
 }
 
-static void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry)
+void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry)
 {
 	size_t bit = b->bit_of[entry];
 
@@ -401,177 +377,6 @@ static int compile_addrs(struct build *b, struct diag *d)
 	if (!err && b->out->config.fields & 1U << CTB_F_DST)
 		err = fill_addr_rows(b, CTB_F_DST, b->dst_use, t, first_inline);
 	addr_tables_free(t);
-	return err;
-}
-
-/* --- ports --- */
-
-struct port_event {
-	__u32 port; /* 0-65536 */
-	__u32 list; /* index of the list that begins (or ends) here */
-	bool begins;
-};
-
-static int by_port(const void *pa, const void *pb)
-{
-	const struct port_event *a = pa, *b = pb;
-
-	return (a->port > b->port) - (a->port < b->port);
-}
-
-struct port_classes {
-	const struct port_list **lists; /* distinct ones */
-	size_t n_lists, cap_lists;
-	__u64 *sets; /* per class: bit per list */
-	size_t n, cap, words;
-};
-
-static int intern_list(struct port_classes *pc, const struct port_list *l, size_t *index)
-{
-	for (size_t i = pc->n_lists; i-- > 0;) {
-		if (pc->lists[i] == l) {
-			*index = i;
-			return 0;
-		}
-	}
-	if (ARRAY_RESERVE(pc->lists, pc->cap_lists, pc->n_lists + 1))
-		return -ENOMEM;
-	*index = pc->n_lists;
-	pc->lists[pc->n_lists++] = l;
-	return 0;
-}
-
-static int intern_port_class(struct port_classes *pc, const __u64 *set, __u16 *class_id)
-{
-	size_t bytes = pc->words * sizeof(*set);
-
-	for (size_t c = pc->n; c-- > 0;) {
-		if (!memcmp(&pc->sets[c * pc->words], set, bytes)) {
-			*class_id = (__u16)c;
-			return 0;
-		}
-	}
-	if (ARRAY_RESERVE(pc->sets, pc->cap, (pc->n + 1) * pc->words))
-		return -ENOMEM;
-	memcpy(&pc->sets[pc->n * pc->words], set, bytes);
-	*class_id = (__u16)pc->n++;
-	return 0;
-}
-
-/* Sweep the port space with the set of lists that hold the current port. */
-static int cut_ports(struct port_classes *pc, __u16 *class_of)
-{
-	_free_ struct port_event *ev = NULL;
-	_free_ __u64 *now = NULL;
-	size_t n = 0, cap = 0, at = 0;
-
-	for (size_t l = 0; l < pc->n_lists; l++) {
-		for (size_t r = 0; r < pc->lists[l]->n; r++) {
-			const struct port_range *pr = &pc->lists[l]->ranges[r];
-
-			if (ARRAY_RESERVE(ev, cap, n + 2))
-				return -ENOMEM;
-			ev[n++] = (struct port_event){ pr->lo, (__u32)l, true };
-			ev[n++] = (struct port_event){ pr->hi + 1U, (__u32)l, false };
-		}
-	}
-	if (n)
-		qsort(ev, n, sizeof(*ev), by_port);
-	pc->words = pc->n_lists / 64 + 1;
-	now = calloc(pc->words, sizeof(*now));
-	if (!now)
-		return -ENOMEM;
-	for (__u32 port = 0; port < 65536;) {
-		__u32 end = 65536;
-		__u16 class_id;
-		int err;
-
-		/* A list's ranges are merged: it never ends and begins at the same port. */
-		for (; at < n && ev[at].port == port; at++)
-			now[ev[at].list / 64] ^= 1ULL << (ev[at].list % 64);
-		if (at < n)
-			end = ev[at].port;
-		err = intern_port_class(pc, now, &class_id);
-		if (err)
-			return err;
-		for (; port < end; port++)
-			class_of[port] = class_id;
-	}
-	return 0;
-}
-
-/* Pages that are alike are one. */
-static void page_ports(const __u16 *class_of, struct ctb_ports *out)
-{
-	size_t n = 0, page;
-
-	for (size_t i = 0; i < 256; i++) {
-		const __u16 *now = &class_of[i * 256];
-
-		for (page = 0; page < n; page++) {
-			if (!memcmp(out->class_of[page], now, sizeof(out->class_of[page])))
-				break;
-		}
-		if (page == n)
-			memcpy(out->class_of[n++], now, sizeof(out->class_of[page]));
-		out->page[i] = (__u8)page;
-	}
-}
-
-static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_classes *pc,
-			  const size_t *list_of)
-{
-	int err = rows_alloc(b, f, pc->n + 1);
-
-	if (err)
-		return err;
-	for (size_t c = 0; c < pc->n; c++) {
-		const __u64 *set = &pc->sets[c * pc->words];
-
-		for (size_t i = 0; i < b->in->n; i++) {
-			size_t l = list_of[i];
-
-			if (l == SIZE_MAX || (set[l / 64] >> (l % 64) & 1))
-				row_set(b, f, c, i);
-		}
-	}
-	/* A port that is not known may be any. */
-	for (size_t i = 0; i < b->in->n; i++)
-		row_set(b, f, pc->n, i);
-	return 0;
-}
-
-static int compile_ports(struct build *b)
-{
-	const struct entries *in = b->in;
-	struct port_classes pc = {};
-	_free_ size_t *sport = calloc(in->n, sizeof(*sport));
-	_free_ size_t *dport = calloc(in->n, sizeof(*dport));
-	_free_ __u16 *class_of = calloc(65536, sizeof(*class_of));
-	int err = 0;
-
-	b->out->ports = calloc(1, sizeof(*b->out->ports));
-	if (!b->out->ports || !sport || !dport || !class_of)
-		return -ENOMEM;
-	for (size_t i = 0; !err && i < in->n; i++) {
-		sport[i] = SIZE_MAX;
-		dport[i] = SIZE_MAX;
-		if (in->e[i].sport)
-			err = intern_list(&pc, in->e[i].sport, &sport[i]);
-		if (!err && in->e[i].dport)
-			err = intern_list(&pc, in->e[i].dport, &dport[i]);
-	}
-	if (!err)
-		err = cut_ports(&pc, class_of);
-	if (!err)
-		page_ports(class_of, b->out->ports);
-	b->out->config.any_port = (__u32)pc.n;
-	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)
-		err = fill_port_rows(b, CTB_F_SPORT, &pc, sport);
-	if (!err && b->out->config.fields & 1U << CTB_F_DPORT)
-		err = fill_port_rows(b, CTB_F_DPORT, &pc, dport);
-	free(pc.lists);
-	free(pc.sets);
 	return err;
 }
 

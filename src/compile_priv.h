@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Shared by compile.c and compile_ports.c. */
+#ifndef CTBYPASS_COMPILE_PRIV_H
+#define CTBYPASS_COMPILE_PRIV_H
+
+#include "compile.h"
+
+/* What the classifier is told of one entry's address: a match, maybe also "and not local". */
+struct addr_use {
+	const struct addr_match *match; /* NULL: any address */
+	bool not_local;
+	size_t first_atom, n_atoms; /* into build.use_atoms */
+};
+
+struct build {
+	const struct entries *in;
+	const struct host *host;
+	struct compiled *out;
+	size_t *bit_of; /* entry to bit */
+	size_t words, stride;
+
+	struct addr_use *uses; /* distinct ones */
+	size_t n_uses, cap_uses;
+	__u16 *use_atoms;
+	size_t n_use_atoms, cap_use_atoms;
+	size_t *src_use, *dst_use;	    /* entry to index in uses */
+	const struct named_set **set_atoms; /* atom 1 + i is set i; atom 0 is `local` */
+	size_t n_set_atoms, cap_set_atoms;
+	size_t n_atoms;
+};
+
+/* --- compile.c --- */
+
+/* A field's bitmaps, all zero. 0 or -ENOMEM. */
+int rows_alloc(struct build *b, enum ctb_field f, size_t rows);
+/* Class `row` of the field is one that this entry accepts. */
+void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry);
+
+/* --- compile_ports.c --- */
+
+/* Table `ports` and the rows of both ports, as far as they are used. 0 or -ENOMEM. */
+int compile_ports(struct build *b);
+
+#endif
