@@ -10,6 +10,7 @@ import sys
 import time
 
 from control import ask
+from slow import SLOW
 
 path = sys.argv[1]
 random.seed(11)
@@ -18,14 +19,14 @@ problems = []
 
 def connect(timeout=3):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.settimeout(timeout)
+    s.settimeout(timeout * SLOW)
     s.connect(path)
     return s
 
 
 def alive(after):
     """Sensible requests are answered, if not at once since others are in front, then soon."""
-    end = time.monotonic() + 3
+    end = time.monotonic() + 3 * SLOW
     while True:
         try:
             reply = ask(path, {"cmd": "status"}, 3)
@@ -150,7 +151,7 @@ for _ in range(16):
     except OSError:
         break
 start = time.monotonic()
-while time.monotonic() - start < 15:
+while time.monotonic() - start < 15 * SLOW:
     try:
         if ask(path, {"cmd": "status"}, 12).get("ok"):
             break

@@ -3,11 +3,13 @@
 import json
 import socket
 
+from slow import SLOW
+
 
 def ask(path, request, timeout=10):
     """One request, one reply."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
-        s.settimeout(timeout)
+        s.settimeout(timeout * SLOW)
         s.connect(path)
         s.sendall((request if isinstance(request, bytes) else json.dumps(request).encode()) + b"\n")
         reply = b""

@@ -17,6 +17,8 @@ import socket
 import sys
 import time
 
+from slow import SLOW
+
 p = argparse.ArgumentParser()
 p.add_argument("-u", type=int, default=20)
 p.add_argument("-f", type=int, default=5)
@@ -28,7 +30,7 @@ p.add_argument("-l", action="store_true", help="datagrams may be lost")
 p.add_argument("port", type=int)
 p.add_argument("host", nargs="+")
 a = p.parse_args()
-a.w *= float(os.environ.get("CTB_SLOW", 1))
+a.w *= SLOW
 twice = late = sent = 0
 stop = []
 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))

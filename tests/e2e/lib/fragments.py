@@ -12,6 +12,8 @@ import sys
 
 from scapy.all import (Ether, IP, IPv6, IPv6ExtHdrFragment, Raw, UDP, fragment, fragment6, raw)
 
+from slow import SLOW
+
 dev, mac, count, port = sys.argv[1:5]
 random.seed(7)
 tx = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -24,7 +26,7 @@ def send(src, dst, order):
     v6 = ":" in dst
     rx = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
     rx.bind((src, 0))
-    rx.settimeout(1)
+    rx.settimeout(SLOW)
     for _ in range(int(count)):
         data = os.urandom(3200)
         datagrams += 1

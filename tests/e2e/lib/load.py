@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 
+from slow import SLOW
+
 rate, udp_port, tcp_port, hosts = *map(int, sys.argv[1:4]), sys.argv[4:]
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
-patience = 2 * float(os.environ.get("CTB_SLOW", 1))  # seconds: then a datagram is lost
 tcp_bytes = retransmitted = 0
 broken = []
 
@@ -78,7 +79,7 @@ while not stop.is_set() or flying:
         del flying[s]
         s.close()
     now = time.monotonic()
-    for s in [s for s, (_, when) in flying.items() if now - when > patience]:
+    for s in [s for s, (_, when) in flying.items() if now - when > 2 * SLOW]:
         sel.unregister(s)
         del flying[s]
         s.close()

@@ -9,6 +9,8 @@ there at once. Prints "udp N tcp N"; exit status 1 unless every one worked."""
 import socket
 import sys
 
+from slow import SLOW
+
 way, count, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 addrs = [f"10.0.{1 + i // 250}.{i % 250}" for i in range(count)]
 done = {"udp": 0, "tcp": 0}
@@ -16,7 +18,7 @@ keep = []
 for addr in addrs:
     for name, kind in ("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM):
         s = socket.socket(socket.AF_INET, kind)
-        s.settimeout(2)
+        s.settimeout(2 * SLOW)
         keep.append(s)
         try:
             if way == "in":

@@ -7,6 +7,8 @@ import struct
 import sys
 import time
 
+from slow import SLOW
+
 host, port, hops = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 v6 = ":" in host
 for ttl in range(1, hops + 1):
@@ -19,7 +21,7 @@ for ttl in range(1, hops + 1):
         s.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
     s.connect((host, port + ttl))
     s.send(b"probe" * 8)
-    end = time.monotonic() + 1
+    end = time.monotonic() + SLOW
     who = "*"
     while who == "*" and time.monotonic() < end:
         try:

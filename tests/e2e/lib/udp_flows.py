@@ -5,13 +5,16 @@
 
 Open FLOWS sockets, send PACKETS datagrams on each and count the echoes, without any
 retransmission. Prints "sent N got N"; exit status 1 unless every one came back intact.
-At most WINDOW (64) datagrams are under way, so that no queue of a lab overflows."""
+One that is not back after SECONDS (2, times CTB_SLOW) is lost. At most WINDOW (64) datagrams are
+under way, so that no queue of a lab overflows."""
 import argparse
 import os
 import selectors
 import socket
 import sys
 import time
+
+from slow import SLOW
 
 p = argparse.ArgumentParser()
 p.add_argument("-n", type=int, default=1)
@@ -23,6 +26,7 @@ p.add_argument("-b", type=int, default=0, help="first source port")
 p.add_argument("host")
 p.add_argument("port", type=int)
 a = p.parse_args()
+a.t *= SLOW
 
 family = socket.AF_INET6 if ":" in a.host else socket.AF_INET
 sel = selectors.DefaultSelector()
