@@ -23,7 +23,7 @@ Exit status 1 after any difference."""
 import argparse
 import collections
 import json
-import os
+import select
 import struct
 import sys
 import time
@@ -31,11 +31,11 @@ import time
 from control import ask
 from frames import (DF, FRAGMENT, ICMP, ICMPV6, MF, TCP, UDP, eth, forwarded, icmp_error, ip4, ip6, l4,
                     mac)
+from slow import SLOW
 from wire import Namespace, Port, socket
 
 MARK = b"segments"  # in all that is sent, quoted or not: the rest is noise
 TPID = {"q": 0x8100, "a": 0x88a8}
-SLOW = int(os.environ.get("CTB_SLOW") or 1)
 CHUNK = 32  # frames under way at once: fewer than any queue holds
 
 p = argparse.ArgumentParser()
@@ -282,6 +282,8 @@ def run(segments, expected):
         groups.setdefault(c.group, []).append(c)
     got, counts = collections.Counter(), {}
 
+    arrived = collections.Counter()  # of this chunk, by number
+
     def drain(group):
         n = 0
         for cable, port in cables.items():
@@ -289,25 +291,35 @@ def run(segments, expected):
                 frame = masked(frame)
                 if frame is not None:
                     got[group, cable, frame] += 1
+                    arrived[number(frame)] += 1
                     n += 1
         return n
 
-    def quiet(group, seconds):
+    def quiet(group, seconds, enough=lambda: False):
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if drain(group):
+        while not enough() and (left := end - time.monotonic()) > 0:
+            if select.select(cables.values(), [], [], left)[0] and drain(group):
                 end = time.monotonic() + seconds
-            time.sleep(0.002)
 
     for group, members in groups.items():
         before = Counters() if a.socket else None
         wanted = None if expected is None else sum(n for (g, _, _), n in expected.items() if g == group)
+        of_number = collections.Counter()
+        for (g, _, frame), n in (expected or {}).items():
+            if g == group:
+                of_number[number(frame)] += n
         for at in range(0, len(members), CHUNK):
+            arrived.clear()
+            numbers = {number(c.frame) for c in members[at:at + CHUNK]}
             for c in members[at:at + CHUNK]:
                 if c.port not in outs:
                     outs[c.port] = Out(c.port)
                 outs[c.port].send(c.frame)
-            quiet(group, 0.02 * SLOW)
+            # Where it is not known what each becomes, until nothing more comes.
+            if all(of_number[n] for n in numbers):
+                quiet(group, 0.02 * SLOW, lambda: all(arrived[n] >= of_number[n] for n in numbers))
+            else:
+                quiet(group, 0.02 * SLOW)
         end = time.monotonic() + SLOW
         while wanted is not None and time.monotonic() < end and wanted > sum(
                 n for (g, _, _), n in got.items() if g == group):
