@@ -70,7 +70,7 @@ guest() {
 # measure KERNEL DIR: leaves DIR/result.json. A table of 100,000 prefixes wants more memory than most.
 measure() {
 	local dir=$2 g results=()
-	VM_ICOUNT=1 VM_TIMEOUT=${VM_TIMEOUT:-1800} VM_MEMORY=${VM_MEMORY:-5120} \
+	VM_ICOUNT=1 VM_TIMEOUT=${VM_TIMEOUT:-7200} VM_MEMORY=${VM_MEMORY:-5120} \
 		"$tree/scripts/kernels/vm.sh" -b "$build" "$1" "$dir" "$(guest)" >"$dir/said" 2>&1
 	for g in "${groups[@]}"; do
 		[[ ! -s $dir/log/$g.json ]] || results+=("$dir/log/$g.json")

@@ -16,8 +16,12 @@
 #   FEW       1: only some of the program tests, and the scenarios with a line `# kernels: few`
 #   PARALLEL  1 (default): all kernels at once; 0: one after the other
 #   CTB_CONFINE  1: the daemons of all scenarios run under the systemd unit's restrictions
+#   VM_APPEND  for the kernel's command line, default spectre_v2=off: no retpolines, which emulation
+#              takes long for and no test is about
 #   CTB_SLOW  how much longer than on real hardware things may take (default 8)
 set -uo pipefail
+# All tests take hours, and who has less time says so to us as a whole.
+export VM_TIMEOUT=${VM_TIMEOUT:-21600} VM_APPEND=${VM_APPEND-spectre_v2=off}
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(realpath "${1:?usage: check.sh BUILDDIR [PATTERN...]}")
 shift

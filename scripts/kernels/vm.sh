@@ -12,6 +12,8 @@
 #   VM_TIMEOUT  seconds the machine may run for (default 3600)
 #   VM_CPUS     processors (default 2)
 #   VM_MEMORY   megabytes (default 3072)
+#   VM_CPU      of qemu; by default without erms, as which emulation goes byte by byte, so that to
+#               clear a page takes eight times as long, and with page tables of four levels
 #   VM_ACCEL    of qemu (default tcg, which works everywhere)
 #   VM_ICOUNT   1: one CPU whose clock counts instructions, one a nanosecond, and jumps to the next
 #               timer when there is nothing to do (implies VM_CPUS=1 and tcg)
@@ -75,7 +77,8 @@ done
 # TMPDIR is where qemu keeps what the guest writes to the disks.
 # An emulated timer of a busy host may be late, which must not look like none (no_timer_check).
 qemu=(env TMPDIR="$work" timeout --foreground -k 5 "${VM_TIMEOUT:-3600}" qemu-system-x86_64
-	-accel "$accel" -cpu max -smp "$cpus" "${clock[@]}" -m "${VM_MEMORY:-3072}"
+	-accel "$accel" -cpu "${VM_CPU:-max,erms=off,la57=off}" -smp "$cpus" "${clock[@]}"
+	-m "${VM_MEMORY:-3072}"
 	${VM_PLUGIN:+-plugin "$VM_PLUGIN"}
 	-nodefaults -nographic -no-reboot -kernel "$image" -initrd "$work/initrd"
 	-append "console=ttyS0 loglevel=6 no_timer_check panic=-1 oops=panic ${VM_APPEND:-}" "${disks[@]}"
