@@ -14,7 +14,9 @@
 #   VM_MEMORY   megabytes (default 3072)
 #   VM_CPU      of qemu; by default without erms, as which emulation goes byte by byte, so that to
 #               clear a page takes eight times as long, and with page tables of four levels
-#   VM_ACCEL    of qemu (default tcg, which works everywhere)
+#   VM_ACCEL    of qemu (default tcg,thread=single: emulation works everywhere, and a kernel that
+#               changes its own instructions while another processor runs them dies now and then
+#               when each processor is a thread)
 #   VM_ICOUNT   1: one CPU whose clock counts instructions, one a nanosecond, and jumps to the next
 #               timer when there is nothing to do (implies VM_CPUS=1 and tcg)
 #   VM_APPEND   more for the kernel's command line
@@ -64,7 +66,7 @@ bash -i}" >"$work/command"
 [[ -n $out ]] || tty=mon:stdio # Ctrl-C is the guest's
 (cd "$work" && echo command | cpio -o -H newc --quiet) | cat "$cache/$version/initrd" - >"$work/initrd"
 
-cpus=${VM_CPUS:-2} accel=${VM_ACCEL:-tcg} clock=()
+cpus=${VM_CPUS:-2} accel=${VM_ACCEL:-tcg,thread=single} clock=()
 if [[ ${VM_ICOUNT:-0} != 0 ]]; then
 	cpus=1 accel=tcg clock=(-icount shift=0,sleep=off -rtc clock=vm -seed 1)
 fi
