@@ -91,7 +91,7 @@ static void list(void)
 		printf("  %-14s %s\n", groups[i].name, groups[i].what);
 	printf("contenders:\n");
 	for (size_t i = 0; i < n_contenders; i++)
-		printf("  %-14s %s\n", contenders[i].name, contenders[i].what);
+		printf("  %-16s %s\n", contenders[i].name, contenders[i].what);
 }
 
 static void parse_options(int argc, char **argv)

@@ -12,7 +12,7 @@ def scenario:
 	.path + (if .feed == "wire" then " wire" else "" end) + (if .family == 6 then " IPv6" else "" end) +
 	(if .size > 64 then " \(.size) bytes" else "" end) + ", " + flows;
 def count($n; $one; $many): if $n == 1 then "1 \($one)" else "\($n) \($many)" end;
-def has_rules: .contender | IN("none", "source", "tracked", "bare-tc", "bare-xdp") | not;
+def has_rules: .contender | IN("none", "source", "tracked", "bare-tc", "bare-xdp", "bare-direct") | not;
 def rules:
 	if has_rules | not then ""
 	elif .match == "port" then " " + count(.rules; "port"; "ports")
@@ -30,7 +30,7 @@ def like($known):
 	capture("^(?<scenario>.*): (?<contender>[^ ,]+)(?<rest>.*)$") as $p |
 	($p.rest | test("miss")) as $miss |
 	(if $miss then ["tracked", "none"]
-	 elif $p.contender == "ctbypass" then ["nft 1 port", "none"]
+	 elif $p.contender | IN("ctbypass", "ctbypass-direct") then ["nft 1 port", "none"]
 	 elif $p.contender == "forward-tc" then ["bare-tc", "none"]
 	 elif $p.contender == "forward-xdp" then ["bare-xdp", "none"]
 	 else ["none"] end) as $contenders |
@@ -95,6 +95,22 @@ def compare($name; $result; $baseline):
 			elif $d < -0.02 then "pass \($test) \($text): cheaper than the baseline, which should be moved"
 			else "pass \($test) \($text)" end
 		end);
+
+# What is asked of direct mode, forwarding: text, the least and the most that it may be, what it is.
+# The floor is what the kernel takes without conntrack and any rule; the least program that untracks
+# pays the tc hook, the kfunc and the firewall's chain beyond it.
+def asked:
+	"forward, 64 k flows: " as $p | .[$p + "ctbypass-direct 1 port"] as $direct | select($direct) |
+	(.[$p + "nft 1 port"] as $nft |
+		select($nft) | ["against nft, one rule", ($direct / $nft * 1000 | round / 1000), 0.96]),
+	(.[$p + "none"] as $none | select($none) | ["over the floor", ($direct - $none | round), 700]),
+	(.[$p + "bare-direct"] as $bare |
+		select($bare) | ["over the least program", ($direct - $bare | round), 250]),
+	(.[$p + "ctbypass-direct 1000 ports"] as $many |
+		select($many) | ["1,000 rules against one", ($many / $direct * 1000 | round / 1000), 1.02]);
+def asked($name; $result):
+	$result.instructions | asked |
+	"\($name): direct mode \(.[0]): \(.[1]), asked \(.[2]), \(if .[1] <= .[2] then "ok" else "MISSED" end)";
 
 # Figures were raised with the same words.
 def said_why($name; $was; $is):

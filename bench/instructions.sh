@@ -56,6 +56,7 @@ guest() {
 			done
 		done | ip -batch -
 		ip link del n0
+		[[ ! -e build/kmod/nf_untrack_bpf.ko ]] || insmod build/kmod/nf_untrack_bpf.ko
 		mkdir -p build/log
 		uname -r >build/log/kernel
 		status=0
@@ -136,6 +137,7 @@ report() {
 				grep -E "^$g:" || tail -n 1 "$dir/said")"
 	done
 	[[ -s $dir/result.json ]] || return
+	with_jq 'asked($name; $result[0])' --arg name "$1" --slurpfile result "$dir/result.json"
 	if [[ -z $why ]]; then
 		compare "$1" "$dir/result.json" "$baseline"
 		said_why "$1" "$dir"
@@ -190,7 +192,7 @@ build=$(realpath "$1")
 if ((ours)); then
 	[[ -z $why ]] || die "--update measures everything"
 	groups=("${groups[@]:0:9}")
-	contenders=source,none,tracked,nft,ctbypass,forward-tc,forward-xdp,bare-tc,bare-xdp
+	contenders=source,none,tracked,nft,ctbypass,ctbypass-direct,bare-direct,forward-tc,forward-xdp,bare-tc,bare-xdp
 fi
 read -ra kernels <<<"${KERNELS:-6.1 6.12}"
 out=$build/kernels/instructions

@@ -16,9 +16,11 @@
 
 #include "bare.skel.h"
 #include "bed.h"
+#include "kfuncs.h"
 #include "rulesets.h"
 #include "traffic.h"
 #include "traffic.skel.h"
+#include "untrack.skel.h"
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS, BPF_TCX_EGRESS (6.6). */
 #define TCX_INGRESS 46
@@ -265,6 +267,21 @@ static struct bpf_program *bare_program(struct bed *b, const char *name)
 	return p;
 }
 
+static struct bpf_program *untrack_program(struct bed *b)
+{
+	struct kfuncs k;
+
+	if (kfuncs_register() || kfuncs_find(&k))
+		die("no kfunc of module " KFUNCS_MODULE);
+	kfuncs_use(&k);
+	b->untrack = untrack_bpf__open_and_load();
+	kfuncs_use(NULL);
+	kfuncs_close(&k);
+	if (!b->untrack)
+		die("BPF: %s", strerror(errno));
+	return b->untrack->progs.untrack_tc;
+}
+
 static void attach_bare(struct bed *b)
 {
 	const struct contender *c = b->scene.contender;
@@ -279,7 +296,8 @@ static void attach_bare(struct bed *b)
 			die("devmap: %s", strerror(errno));
 		keep(b, attach_xdp(b->r0, bpf_program__fd(p)));
 	} else if (c->tc) {
-		keep(b, attach_tc(b->r0, bare_program(b, c->tc), false));
+		keep(b, attach_tc(b->r0, c->direct ? untrack_program(b) : bare_program(b, c->tc),
+				  false));
 	}
 }
 
@@ -388,6 +406,7 @@ void bed_free(struct bed *b)
 		close(b->udp);
 	traffic_bpf__destroy(b->traffic);
 	bare_bpf__destroy(b->bare);
+	untrack_bpf__destroy(b->untrack);
 	/* The namespace that we are in must not be one of those. */
 	netns_home();
 	close(b->router);

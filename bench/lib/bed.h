@@ -18,14 +18,16 @@
 
 struct traffic_bpf;
 struct bare_bpf;
+struct untrack_bpf;
 
 struct bed {
 	struct scene scene;	    /* the first that it was made for */
 	int client, router, server; /* namespaces */
 	int c0, r0, r1, s0;	    /* ifindexes */
 	struct traffic_bpf *traffic;
-	struct bare_bpf *bare; /* NULL if none of its programs is used */
-	int links[4];	       /* descriptors that keep programs attached */
+	struct bare_bpf *bare;	     /* NULL if none of its programs is used */
+	struct untrack_bpf *untrack; /* likewise */
+	int links[4];		     /* descriptors that keep programs attached */
 	unsigned int n_links;
 	int extra; /* bed_xdp_put()'s; -1: none */
 	int udp;   /* PATH_LOCAL's and PATH_OUTPUT's socket; -1: none */

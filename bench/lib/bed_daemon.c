@@ -49,6 +49,22 @@ static bool daemon_answers(const struct bed *b)
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
+/* Did it understand how it is to hand over? That of what is sent depends on the kernel as well. */
+static void check_hand_over(const struct bed *b)
+{
+	const char *const argv[] = { ctbypass_program, "status", "-j", "-S", b->sock, NULL };
+	const char *side = b->scene.path == PATH_OUTPUT ? "output" : "ingress";
+	const char *want = b->scene.contender->direct ? "direct" : "mark", *is;
+	_free_ char *text = command_output(argv);
+	json_t *root = json_loads(text, 0, NULL), *how = json_object_get(root, "hand_over");
+
+	is = json_string_value(json_object_get(json_object_get(how, side), "method"));
+	if (!is || strcmp(is, want))
+		die("%s: status says %s at %s, not %s", b->scene.contender->name,
+		    is ? is : "nothing", side, want);
+	json_decref(root);
+}
+
 static _Noreturn void run_daemon(const struct bed *b, const char *conf)
 {
 	int fd = open(file_of(b, ".log"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -58,6 +74,7 @@ static _Noreturn void run_daemon(const struct bed *b, const char *conf)
 	dup2(fd, STDERR_FILENO);
 	cpu_elsewhere();
 	execl(ctbypass_program, ctbypass_program, "run", "-c", conf, "-P", b->pins, "-S", b->sock,
+	      "-M", b->scene.contender->direct ? "direct" : "mark",
 	      b->scene.contender->no_xdp ? "-X" : NULL, NULL);
 	fprintf(stderr, "%s: %s\n", ctbypass_program, strerror(errno));
 	_exit(127);
@@ -78,8 +95,10 @@ void daemon_start(struct bed *b, const char *rules)
 	for (double end = clock_wall() + UP_SECONDS * 1e9; clock_wall() < end; usleep(5000)) {
 		if (waitpid(b->daemon, NULL, WNOHANG) == b->daemon)
 			break;
-		if (!access(b->sock, F_OK) && daemon_answers(b))
+		if (!access(b->sock, F_OK) && daemon_answers(b)) {
+			check_hand_over(b);
 			return;
+		}
 	}
 	file_read(file_of(b, ".log"), text, sizeof(text));
 	die("%s does not come up: %s", ctbypass_program, text);

@@ -66,9 +66,16 @@ const struct contender contenders[] = {
 	  .stateful = true,
 	  .steps = { { NFT, .text = nft_set_rules, .replacement = nft_set_replacement } } },
 	{ .name = "ctbypass",
-	  .what = "ctbypass, notrack rules",
+	  .what = "ctbypass, notrack rules; a mark that nft turns into untracked",
 	  .stateful = true,
 	  .no_xdp = true,
+	  .word = "notrack",
+	  .outcome = CTB_OUT_KERNEL },
+	{ .name = "ctbypass-direct",
+	  .what = "the same in direct mode: module nf_untrack_bpf, no mark, no nft",
+	  .stateful = true,
+	  .no_xdp = true,
+	  .direct = true,
 	  .word = "notrack",
 	  .outcome = CTB_OUT_KERNEL },
 	{ .name = "forward-tc",
@@ -89,6 +96,11 @@ const struct contender contenders[] = {
 	  .way = WAY_REDIRECT,
 	  .tc = "bare_tc",
 	  .no_v6 = true },
+	{ .name = "bare-direct",
+	  .what = "the least tc program that makes packets untracked: direct mode's floor",
+	  .stateful = true,
+	  .direct = true,
+	  .tc = "untrack_tc" },
 	{ .name = "bare-xdp",
 	  .what = "no conntrack; the least XDP program that routes: the ceiling there",
 	  .way = WAY_REDIRECT,
@@ -163,9 +175,8 @@ static char *without_place(char *said, const struct contender *c)
 	return b.s;
 }
 
-/* Before 6.3 the kernel does not say that a veth takes XDP frames, and the daemon forwards in tc.
- */
-static char *without_xdp(void)
+/* NULL if `ctbypass features` has it, or what it says of it. */
+static char *without_feature(const char *wanted)
 {
 	const char *const argv[] = { ctbypass_program, "features", "-j", NULL };
 	_free_ char *text = command_output(argv);
@@ -176,12 +187,22 @@ static char *without_xdp(void)
 	json_array_foreach (json_object_get(root, "features"), i, feature) {
 		const char *name = json_string_value(json_object_get(feature, "name"));
 		const char *state = json_string_value(json_object_get(feature, "state"));
+		const char *detail = json_string_value(json_object_get(feature, "detail"));
 
-		if (name && state && !strcmp(name, "netdev-genl") && strcmp(state, "yes"))
-			why = strdup("this kernel does not tell which devices take XDP frames");
+		if (name && state && !strcmp(name, wanted) && strcmp(state, "yes"))
+			why = strdup(detail && *detail ? detail : state);
 	}
 	json_decref(root);
 	return why;
+}
+
+/* Before 6.3 the kernel does not say that a veth takes XDP frames, and the daemon forwards in tc.
+ */
+static char *without_xdp(void)
+{
+	_free_ char *why = without_feature("netdev-genl");
+
+	return why ? strdup("this kernel does not tell which devices take XDP frames") : NULL;
 }
 
 const char *contender_why_not(const struct contender *c)
@@ -193,10 +214,26 @@ const char *contender_why_not(const struct contender *c)
 	_Static_assert(ARRAY_SIZE(contenders) <= ARRAY_SIZE(why), "as many as there are");
 	if (!asked[i] && c->steps[0].argv[0])
 		why[i] = without_place(attempt(try_setup, c), c);
+	else if (!asked[i] && c->direct)
+		why[i] = without_feature("untrack-kfunc");
 	else if (!asked[i] && c->word && !c->no_xdp)
 		why[i] = without_xdp();
 	asked[i] = true;
 	return why[i];
+}
+
+/* Where there are no netfilter programs the nft table goes on judging what is sent. */
+const char *contender_why_no_path(const struct contender *c, enum path path)
+{
+	static char *why;
+	static bool asked;
+
+	if (!c->direct || path != PATH_OUTPUT)
+		return NULL;
+	if (!asked)
+		why = without_feature("netfilter-link");
+	asked = true;
+	return why;
 }
 
 /* --- scenes --- */

@@ -75,7 +75,7 @@ const char *row_text(const struct group *g, const struct row *r)
 	const char *match = contender_has_rules(s->contender) ? match_text(s) : "-";
 
 	(void)g;
-	snprintf(text, sizeof(text), "%-12s %-15s%s%s%s%s%s%s%s", s->contender->name, match,
+	snprintf(text, sizeof(text), "%-15s %-15s%s%s%s%s%s%s%s", s->contender->name, match,
 		 paths[s->path], s->feed == FEED_WIRE ? ", wire" : "", s->v6 ? ", IPv6" : "",
 		 s->hit ? "" : ", miss", s->size > 64 ? ", 1400 bytes" : "",
 		 s->cores > 1 ? ", two cores" : "", s->extra ? ", + XDP " : "");

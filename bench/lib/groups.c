@@ -44,6 +44,8 @@ static int add(struct group *g, const char *contender, struct scene s, int refer
 	r = &g->rows[g->n_rows];
 	*r = (struct row){ .scene = s, .reference = reference >= 0 ? reference : g->n_rows };
 	r->skipped = contender_why_not(s.contender);
+	if (!r->skipped)
+		r->skipped = contender_why_no_path(s.contender, s.path);
 	if (!r->skipped && s.extra && contender_find(s.extra))
 		r->skipped = contender_why_not(contender_find(s.extra));
 	if (!r->skipped && s.match == MATCH_PREFIX && s.prefixes > 100000 &&
@@ -80,21 +82,27 @@ static int find(const struct group *g, const char *contender, const struct scene
 
 static void fill_base(struct group *g)
 {
-	static const char *const names[] = { "tracked", "iptables",  "iptables-nft", "ipset",
-					     "nft",	"nft-set",   "ctbypass",     "forward-tc",
-					     "bare-tc", "flowtable", "source" };
+	static const char *const names[] = {
+		"tracked", "iptables",	"iptables-nft",	   "ipset",	  "nft",
+		"nft-set", "ctbypass",	"ctbypass-direct", "bare-direct", "forward-tc",
+		"bare-tc", "flowtable", "source"
+	};
 	int none = add(g, "none", base, -1);
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		add(g, names[i], base, none);
 	limit(g, "ctbypass against nft, one rule", find(g, "ctbypass", &base),
 	      find(g, "nft", &base), AT_MOST, 1.03);
+	limit(g, "direct mode against nft, one rule", find(g, "ctbypass-direct", &base),
+	      find(g, "nft", &base), AT_MOST, 0.96);
 }
 
 static void fill_flows(struct group *g)
 {
-	static const char *const names[] = { "tracked",	   "iptables", "nft",	   "ctbypass",
-					     "forward-tc", "bare-tc",  "flowtable" };
+	static const char *const names[] = {
+		"tracked",	   "iptables",	 "nft",	    "ctbypass",
+		"ctbypass-direct", "forward-tc", "bare-tc", "flowtable"
+	};
 	static const __u64 flows[] = { 1, FLOWS_64K, FLOWS_NEW, FLOWS_1M };
 	struct scene s = base;
 
@@ -115,8 +123,10 @@ static void fill_flows(struct group *g)
 
 static void fill_rules(struct group *g)
 {
-	static const char *const names[] = { "iptables", "iptables-nft", "ipset",     "nft",
-					     "nft-set",	 "ctbypass",	 "forward-tc" };
+	static const char *const names[] = { "iptables",	"iptables-nft",
+					     "ipset",		"nft",
+					     "nft-set",		"ctbypass",
+					     "ctbypass-direct", "forward-tc" };
 	static const unsigned int rules[] = { 1, 10, 100, 1000 };
 	struct scene one = base, many = base;
 	int none = add(g, "none", base, -1);
@@ -138,6 +148,10 @@ static void fill_rules(struct group *g)
 	      find(g, "ctbypass", &many), AT_LEAST, 20);
 	limit(g, "ctbypass, 1,000 rules against one", find(g, "ctbypass", &many),
 	      find(g, "ctbypass", &one), AT_MOST, 1.03);
+	limit(g, "direct mode against nft, one rule", find(g, "ctbypass-direct", &one),
+	      find(g, "nft", &one), AT_MOST, 0.96);
+	limit(g, "direct mode, 1,000 rules against one", find(g, "ctbypass-direct", &many),
+	      find(g, "ctbypass-direct", &one), AT_MOST, 1.02);
 }
 
 static void fill_forward(struct group *g)
@@ -165,6 +179,7 @@ static void fill_forward(struct group *g)
 	none = add(g, "none", s, bare);
 	add(g, "source", s, bare);
 	add(g, "ctbypass", s, bare);
+	add(g, "ctbypass-direct", s, bare);
 	limit(g, "XDP forward against bare XDP, 1 flow", xdp_1, one, AT_MOST, 1.15);
 	limit(g, "XDP forward against bare XDP, 64 k flows", xdp, bare, AT_MOST, 1.15);
 	limit(g, "XDP forward cheaper than kernel", none, xdp, AT_LEAST, 2.8);
@@ -193,7 +208,8 @@ static void fill_forward(struct group *g)
 
 static void fill_prefixes(struct group *g)
 {
-	static const char *const names[] = { "ipset", "nft-set", "ctbypass", "forward-tc" };
+	static const char *const names[] = { "ipset", "nft-set", "ctbypass", "ctbypass-direct",
+					     "forward-tc" };
 	static const unsigned int prefixes[] = { 1, 1000, 100000, 1000000 };
 	struct scene s = base, one;
 	int none;
@@ -220,10 +236,13 @@ static void fill_prefixes(struct group *g)
 /* Packets that fit no rule are tracked. */
 static void fill_miss(struct group *g)
 {
-	static const char *const ports[] = { "iptables", "iptables-nft", "ipset",     "nft",
-					     "nft-set",	 "ctbypass",	 "forward-tc" };
-	static const char *const many[] = { "iptables", "nft", "nft-set", "ctbypass" };
-	static const char *const sets[] = { "ipset", "nft-set", "ctbypass" };
+	static const char *const ports[] = { "iptables",	"iptables-nft",
+					     "ipset",		"nft",
+					     "nft-set",		"ctbypass",
+					     "ctbypass-direct", "forward-tc" };
+	static const char *const many[] = { "iptables", "nft", "nft-set", "ctbypass",
+					    "ctbypass-direct" };
+	static const char *const sets[] = { "ipset", "nft-set", "ctbypass", "ctbypass-direct" };
 	struct scene s = base;
 	int tracked;
 
@@ -248,6 +267,7 @@ static void fill_miss(struct group *g)
 	add(g, "nft", s, tracked);
 	limit(g, "miss tax, 64 k flows, ns", add(g, "ctbypass", s, tracked), tracked, NS_AT_MOST,
 	      25);
+	add(g, "ctbypass-direct", s, tracked);
 }
 
 /* The same contenders with every value of something. */
@@ -265,8 +285,8 @@ static void fill_twice(struct group *g, struct scene one, struct scene two,
 
 static void fill_local(struct group *g)
 {
-	static const char *const names[] = { "tracked", "iptables", "iptables-nft",
-					     "nft",	"nft-set",  "ctbypass" };
+	static const char *const names[] = { "tracked", "iptables", "iptables-nft",   "nft",
+					     "nft-set", "ctbypass", "ctbypass-direct" };
 	struct scene local = base, output = base;
 
 	local.path = PATH_LOCAL;
@@ -274,9 +294,8 @@ static void fill_local(struct group *g)
 	fill_twice(g, local, output, names, ARRAY_SIZE(names));
 }
 
-static const char *const some[] = {
-	"source", "tracked", "iptables", "nft", "ctbypass", "forward-tc"
-};
+static const char *const some[] = { "source",	"tracked",	   "iptables",	"nft",
+				    "ctbypass", "ctbypass-direct", "forward-tc" };
 
 static void fill_family(struct group *g)
 {

@@ -98,6 +98,8 @@ struct contender {
 	const char *word;     /* first word of the daemon's rules; NULL: no daemon */
 	unsigned int outcome; /* of those rules, enum ctb_outcome */
 	bool no_xdp;	      /* the daemon gets -X */
+	/* The daemon gets -M direct, else -M mark; without one tc is a program of untrack.bpf.c. */
+	bool direct;
 	const char *xdp, *tc; /* program of bare.bpf.c on r0 */
 };
 
@@ -114,9 +116,11 @@ void contender_setup(const struct scene *s);
 
 /*
  * NULL, or why this kernel or system cannot have it: what the commands that it takes said in a
- * namespace made for the question. Asked once, when it is wanted.
+ * namespace made for the question, or the daemon of what it needs. Asked once, when it is wanted.
  */
 const char *contender_why_not(const struct contender *c);
+/* The same of a path. */
+const char *contender_why_no_path(const struct contender *c, enum path path);
 
 /* Do both want the same bed? */
 bool scene_same_bed(const struct scene *a, const struct scene *b);
