@@ -118,16 +118,22 @@ static int open_loop(struct daemon *d, const sigset_t *signals)
 static void adopt_nft(struct daemon *d)
 {
 	_free_ char *error = NULL;
-	int present = nft_present(false), err;
+	int present = nft_present(false), err, deaf;
 
 	err = present == 1 ? nft_adopt(&d->nft) : 0;
 	if (err)
 		log_warn("cannot continue with the nft table found (%s); its counters start "
 			 "afresh",
 			 strerror(-err));
-	if (!d->nft && nft_remove(&error))
+	if (d->nft)
+		return;
+	nft_watch_pause(d->nft_fd); /* or we would take it for somebody else's doing */
+	if (nft_remove(&error))
 		log_warn("cannot remove what is left of table inet ctbypass: %s",
 			 error ? error : "?");
+	deaf = nft_watch_resume(d->nft_fd);
+	if (deaf)
+		log_warn("cannot watch nftables any more: %s", strerror(-deaf));
 }
 
 static int load_slots(struct daemon *d)

@@ -28,6 +28,7 @@ bypassed() {
 	(($(state_count server output untracked) == before + 5 && $(ct_entries server) == 0))
 }
 bypassed || die "not bypassed at first"
+eq "repairs after a start" "$(ctb status -j | jq -c '.nft | [.restored, .repaired]')" "[0,0]"
 
 # What `nft list ruleset` prints can be loaded: as a whole in another host, and says the same again.
 on server nft list ruleset >saved
