@@ -33,7 +33,8 @@ daemon_conf server <<<'notrack tcp dport 80 daddr local'
 rule=$(rule_where "tcp dport 80")
 
 fetch() { # ADDRESS PORT SECONDS
-	on client timeout "$3" socat -u "TCP:$1:$2,connect-timeout=1" - | cmp -s - body
+	on client timeout $(($3 * ${CTB_SLOW:-1})) \
+		socat -u "TCP:$1:$2,connect-timeout=${CTB_SLOW:-1}" - | cmp -s - body
 }
 entries80() { ct_count server -p tcp --orig-port-dst 80; }
 
