@@ -41,15 +41,16 @@ def like($known):
 # --- figures ---
 
 # Results of the benchmark to one object. Of what came through the generator its own instructions
-# and the sink's are taken off, as measured where a packet ends where it comes in.
+# and the sink's are taken off, as measured where a packet ends where it comes in, in the same group:
+# others found the kernel's slabs in another state.
 def result($kernel; $qemu; $results):
-	[$results[].groups[].rows[]] as $rows |
-	def source_of: "\(.feed) \(.family) \(.size)";
+	[$results[].groups[] | .name as $group | .rows[] | .group = $group] as $rows |
+	def source_of: "\(.group) \(.feed) \(.family) \(.size)";
 	(reduce ($rows[] | select(.contender == "source" and .ns)) as $r
 		({}; .[$r | source_of] = $r.ns.median)) as $source |
 	def path:
 		if .path == "output" or .contender == "source" then .ns.median
-		else . as $r | .ns.median - ($source[source_of] // $source["\(.feed) 4 64"] //
+		else . as $r | .ns.median - ($source[source_of] // $source["\(.group) \(.feed) 4 64"] //
 			error("no generator and sink alone for \($r | name)")) end;
 	{
 		kernel: $kernel,

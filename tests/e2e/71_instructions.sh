@@ -77,10 +77,17 @@ row() { # CONTENDER PATH MEDIAN [MORE]
 	row ctbypass output 5000
 	row forward-tc forward 4000 '{"match": "prefix", "prefixes": 100000, "flows": 1, "size": 1400}'
 	row flowtable forward 0 '{"ns": null, "skipped": "no such thing"}'
-} | jq -s '[{groups: [{rows: .}]}]' >$LAB/rows.json
+} >$LAB/one
+{
+	row source forward 910
+	row ctbypass forward 5000 '{"flows": 1}'
+} >$LAB/other
+jq -n --slurpfile one $LAB/one --slurpfile other $LAB/other \
+	'[{groups: [{name: "one", rows: $one}]}, {groups: [{name: "other", rows: $other}]}]' >$LAB/rows.json
 out=$(jq -cn -L "$bench" --slurpfile rows $LAB/rows.json \
 	'include "instructions"; result("k"; "q"; $rows[0]) | .instructions, .skipped')
 has "IPv4" "$out" "\"$ours\":4100"
+has "another group" "$out" '"forward, 1 flow: ctbypass 1 port":4090'
 has "IPv6" "$out" '"forward IPv6, 64 k flows: ctbypass 1 port, miss":4000'
 has "output" "$out" '"output, 64 k flows: ctbypass 1 port":5000'
 has "prefixes, size" "$out" '"forward 1400 bytes, 1 flow: forward-tc 100000 prefixes":3100'
