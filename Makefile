@@ -55,7 +55,7 @@ help:
 	@echo "bench bench-quick bench-results bench-classify bench-forward; BENCH=\"-g rules\" (options)"
 	@echo "bench-instructions OURS=1 (what CI runs); BASELINE=update WHY=\"...\""
 	@echo "kmod KVER=... (the optional module); install-dkms (its source, for DKMS)"
-	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1; vm KERNELS=6.12 (a shell there)"
+	@echo "check-kernels KERNELS=\"6.1 6.12\" PATTERN=e2e/1 FEW=1 DIRECT=1 (direct mode); vm KERNELS=6.12 (a shell there)"
 	@echo "variables: V=1 (show commands) SAN=1 (sanitizers) DESTDIR= PREFIX= SYSCONFDIR= UNITDIR="
 
 deps:
@@ -74,12 +74,13 @@ check-long: deps
 	$(Q)$(MAKE) --no-print-directory all tests fuzz
 	$(Q)tests/run.sh --long $(B)
 
-# The tests under other kernels, in virtual machines. FEW=1: some of the scenarios only.
+# The tests under other kernels, in virtual machines. FEW=1: some of the scenarios only. DIRECT=1: all
+# scenarios in direct mode.
 KERNELS ?= 6.1 6.12
 check-kernels:
 	$(Q)scripts/install-deps.sh --vm
 	$(Q)$(MAKE) --no-print-directory all tests
-	$(Q)KERNELS="$(KERNELS)" FEW="$(FEW)" scripts/kernels/check.sh $(B) $(PATTERN)
+	$(Q)KERNELS="$(KERNELS)" FEW="$(FEW)" DIRECT="$(DIRECT)" scripts/kernels/check.sh $(B) $(PATTERN)
 
 vm:
 	$(Q)scripts/install-deps.sh --vm

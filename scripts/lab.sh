@@ -173,7 +173,8 @@ LAB_SOCK=$LAB/ctbypass.sock
 
 # daemon_start HOST [OPTION...]: with $LAB_CONF; returns when it serves. With CTB_CONFINE=1 it runs
 # under the restrictions of packaging/ctbypass.service, or of the unit that CTB_CONFINE names, and
-# systemd is what sees to them; LAB_DAEMON is the daemon's PID all the same.
+# systemd is what sees to them; LAB_DAEMON is the daemon's PID all the same. With CTB_DIRECT=1 it has
+# to be in direct mode then, unless an OPTION says something else.
 daemon_start() {
 	local ns=$1 unit=${CTB_CONFINE:-}
 	shift
@@ -190,6 +191,17 @@ daemon_start() {
 	LAB_CHILD=$LAB_DAEMON
 	poll 20 daemon_ready || die "the daemon does not answer"
 	[[ -z $unit ]] || { poll 5 test -s $LAB/confined/pid && LAB_DAEMON=$(<$LAB/confined/pid); }
+	[[ $* == *" -M "* ]] || ! direct || is_direct || die "not in direct mode: $(ctb status)"
+}
+
+# Is the module there, so that daemons are to run in direct mode; and is the netfilter hook its own
+# too, where the kernel has such programs (6.4)?
+direct() { [[ ${CTB_DIRECT:-0} == 1 ]]; }
+direct_out() { direct && grep -qw bpf_nf_link_attach /proc/kallsyms; }
+is_direct() {
+	local sent=mark
+	! direct_out || sent=direct
+	[[ $(ctb status -j | jq -r '.hand_over | .ingress.method + " " + .output.method') == "direct $sent" ]]
 }
 
 daemon_ready() {

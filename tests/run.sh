@@ -16,7 +16,11 @@
 #                        all are. The name has " confined" at its end then. CTB_CONFINE=1 in the
 #                        environment: so each, and only so
 #   # timeout: SECONDS   default 60
+#   # run: own hand-over it says itself how the daemon hands over, or starts none: not with CTB_DIRECT=1
 #   # kernels: few       is one of the few that scripts/kernels/check.sh runs with FEW=1
+#   # kernels: few direct   is one of the few that it runs in direct mode then
+# CTB_DIRECT=1: only scenarios, with BUILDDIR/kmod/nf_untrack_bpf.ko loaded, and daemons that do not run in
+# direct mode with it fail (see daemon_start in scripts/lab.sh). Their group is "direct".
 # CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
 # BUILDDIR/log; measurements that tests put into the directory $CTB_LOG too.
 set -uo pipefail
@@ -58,7 +62,13 @@ trap 'rm -f "$results"' EXIT
 CTBYPASS=$(realpath -m "$build")/ctbypass
 CTB_LOG=$(realpath "$log")
 export CTBYPASS CTB_LOG
-rm -f "$log/verifier"
+group=e2e
+if [[ ${CTB_DIRECT:-0} == 1 ]]; then
+	group=direct
+	[[ -s $build/kmod/nf_untrack_bpf.ko ]] || no_module="no module for $(uname -r): there are no headers of it"
+else
+	rm -f "$log/verifier"
+fi
 
 # result pass|FAIL|skip NAME SECONDS [WHY]: one write, so that lines of parallel tests stay whole.
 result() {
@@ -126,10 +136,12 @@ scenario() {
 	local file=${1% confined} name limit out status=0 started=${EPOCHREALTIME/./} took why
 	local confine=${CTB_CONFINE:-}
 	[[ $1 == "$file" ]] || confine=1
-	name="e2e/$(basename "$file" .sh)${confine:+ confined}"
+	name="$group/$(basename "$file" .sh)${confine:+ confined}"
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$file")
 	limit=$((${limit:-60} * slow))
-	out=$log/e2e_${file##*/}${confine:+.confined}.log
+	out=$log/${group}_${file##*/}${confine:+.confined}.log
+	# A scenario may have taken it away.
+	[[ $group == e2e || -d /sys/module/nf_untrack_bpf ]] || insmod "$build/kmod/nf_untrack_bpf.ko"
 	CTB_CONFINE=$confine timeout -k 5 "$limit" "$file" >"$out" 2>&1 </dev/null || status=$?
 	took=$(((${EPOCHREALTIME/./} - started) / 100000))
 	took=$((took / 10)).$((took % 10))
@@ -151,14 +163,14 @@ scenario() {
 	esac
 }
 
-for group in unit prog; do
-	for bin in "$build/tests/$group"/test_*; do
-		[[ -x $bin && ! -d $bin ]] && wanted "$group/${bin##*/}" || continue
-		criterion "$bin" "$group"
+for kind in unit prog; do
+	for bin in "$build/tests/$kind"/test_*; do
+		[[ $group == e2e && -x $bin && ! -d $bin ]] && wanted "$kind/${bin##*/}" || continue
+		criterion "$bin" "$kind"
 	done
 done
 
-if wanted docs; then
+if [[ $group == e2e ]] && wanted docs; then
 	if scripts/check-docs.sh "$build/ctbypass" >"$log/docs.log" 2>&1; then
 		result pass docs
 	else
@@ -176,6 +188,8 @@ beside=() alone=()
 for f in tests/e2e/[0-9][0-9]_*.sh; do
 	if grep -q '^# run: long$' "$f" && ! ((long)); then
 		continue
+	elif [[ $group == direct ]] && grep -q '^# run: own hand-over$' "$f"; then
+		continue
 	fi
 	runs=("$f")
 	! confined_too "$f" || runs+=("$f confined")
@@ -189,6 +203,10 @@ for f in tests/e2e/[0-9][0-9]_*.sh; do
 		fi
 	done
 done
+if [[ -n ${no_module:-} ]]; then
+	result skip direct "" "$no_module"
+	beside=() alone=()
+fi
 running=0
 for f in "${beside[@]}"; do
 	while ((running >= jobs)); do

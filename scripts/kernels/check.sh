@@ -13,7 +13,9 @@
 # its end. Everything is kept in BUILDDIR/kernels/log/KERNEL.
 #
 #   KERNELS   default: 6.1 6.12
-#   FEW       1: only some of the program tests, and the scenarios with a line `# kernels: few`
+#   FEW       1: only some of the program tests, the scenarios with a line `# kernels: few`, and, in
+#             direct mode, those with a line `# kernels: few direct`
+#   DIRECT    1: only scenarios, in direct mode, with the module of kmod/ loaded
 #   PARALLEL  1 (default): all kernels at once; 0: one after the other
 #   CTB_CONFINE  1: the daemons of all scenarios run under the systemd unit's restrictions
 #   VM_APPEND  for the kernel's command line, default spectre_v2=off: no retpolines, which emulation
@@ -27,25 +29,35 @@ build=$(realpath "${1:?usage: check.sh BUILDDIR [PATTERN...]}")
 shift
 read -ra kernels <<<"${KERNELS:-6.1 6.12}"
 
-patterns=("$@")
-if ((!${#patterns[@]})); then
-	cd "$here/../.." || exit
+cd "$here/../.." || exit
+few() { grep -lx "# kernels: $1" tests/e2e/*.sh | sed 's,^tests/,,'; }
+patterns=("$@") direct=()
+if [[ ${DIRECT:-0} == 1 ]]; then
+	direct=("${patterns[@]:-e2e/}") patterns=()
+	[[ ${FEW:-0} != 1 || $# != 0 ]] || mapfile -t direct < <(few "few direct")
+elif ((!${#patterns[@]})); then
 	# Of the unit tests those that ask the kernel, which they do in a namespace of their own.
 	mapfile -t patterns < <(grep -lE 'unshare\(|nft_netns\.h' tests/unit/test_*.c |
 		sed 's,^tests/,,; s,\.c$,,')
 	if [[ ${FEW:-0} == 1 ]]; then
 		# Without those that judge many thousand packets by logic that is no kernel's.
 		patterns+=(prog/test_{verifier,static_functions,live,parse,classify,output} prog/test_forward_reasons)
-		mapfile -t -O ${#patterns[@]} patterns < <(grep -lx '# kernels: few' tests/e2e/*.sh |
-			sed 's,^tests/,,')
+		mapfile -t -O ${#patterns[@]} patterns < <(few few)
+		mapfile -t direct < <(few "few direct")
 	else
 		patterns+=(prog/ e2e/)
 	fi
 fi
-printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q\ntests/run.sh build' "${CTB_SLOW:-8}" \
-	"${CTB_CONFINE:-}"
-printf -v words ' %q' "${patterns[@]}"
-command+=$words
+printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q\nstatus=0' "${CTB_SLOW:-8}" "${CTB_CONFINE:-}"
+add() { # VARIABLE=VALUE PATTERN...
+	local words
+	(($# > 1)) || return 0
+	printf -v words ' %q' "${@:2}"
+	command+=$'\n'"$1 tests/run.sh build$words || status=1"
+}
+add CTB_DIRECT=0 "${patterns[@]}"
+add CTB_DIRECT=1 "${direct[@]}"
+command+=$'\nexit $status'
 
 # Lines of tests/run.sh as they come, with the kernel's name in front, but no details and no totals.
 progress() { sed -un "s/^\(pass\|FAIL\|skip\) /$1: &/p"; }

@@ -3,6 +3,7 @@
 # The lab itself, without ctbypass: what the other tests take for granted.
 # A capture counts every packet, conntrack wakes up with the first ct rule, and the counters of
 # watch_states agree with both.
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

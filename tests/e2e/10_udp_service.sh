@@ -4,6 +4,7 @@
 # are what the wire carried, the replies are UNTRACKED in OUTPUT. 8081 beside it stays tracked.
 # kernels: few
 # run: confined
+# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # A router that leaves alone what it merely routes: transit has no entries and works both ways, the
 # router's own connections keep their stateful filter.
+# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

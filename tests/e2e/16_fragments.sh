@@ -4,6 +4,7 @@
 # and IPv6, forwarded and to this host. The first fragment is judged, the others are counted as
 # such, everything arrives, nothing is tracked.
 # kernels: few
+# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

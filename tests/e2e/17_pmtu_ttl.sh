@@ -5,6 +5,7 @@
 # makes; traceroute's time-exceeded and port-unreachable likewise.
 #
 #   client -- router -- hop ==1300== far -- server       (ctbypass and the firewall on router)
+# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -40,6 +40,20 @@ on server nft -s list ruleset >stateless
 on scratch nft flush ruleset
 on scratch nft -f stateless || die "nft cannot read what nft -s printed"
 
+# In direct mode nothing of ours is in nft, and nobody can take it away.
+if direct_out; then
+	hasnt "ruleset" "$(<saved)" ctbypass
+	before=$(ctb status -j | jq .generation)
+	on server nft flush ruleset
+	watch_states server output "meta l4proto udp"
+	bypassed || die "not bypassed after nft flush ruleset"
+	eq "generation" "$(ctb status -j | jq .generation)" "$before"
+	eq "warnings" "$(ctb status -j | jq -c .warnings)" "[]"
+	hasnt "tables" "$(on server nft list tables)" ctbypass
+	pass
+	exit
+fi
+
 # An operator's habit.
 warnings() { ctb status -j | jq '.warnings | length'; }
 before=$(warnings)

@@ -5,6 +5,7 @@
 # run: alone
 # timeout: 120
 # kernels: few
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,6 +3,7 @@
 # A kernel that lacks much at once: Debian's User Mode Linux 6.1 has no JIT, no BTF, nft without
 # family inet, and wants aligned access to packets. It is a process like others, of a second or two.
 # timeout: 120
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 uml=${UML:-/usr/bin/linux.uml}

@@ -50,11 +50,15 @@ start() {
 }
 
 rules() { ctb list -j | jq '.rules | length'; }
+if direct_out; then table=false; else table=true; fi
 generation() { ctb status -j | jq .generation; }
 device() { ctb status -j | jq -r --arg n "$1" '.interfaces[] | select(.name == $n) | .'"$2"; }
 # True when it did what it is for. In this order, since one changes what the next finds.
 op_list() { (($(rules) == 3)); }
-op_status() { ctb status -j | jq -e '.nft.present and ([.interfaces[] | select(.failed)] == [])'; }
+op_status() {
+	ctb status -j | jq -e --argjson table "$table" \
+		'.nft.present == $table and ([.interfaces[] | select(.failed)] == [])'
+}
 op_stats() { ctb stats -j | jq -e '.output_error == null'; }
 op_add() { ctb add notrack udp dport 9000; }
 op_delete() { ctb delete 1; }
@@ -82,7 +86,8 @@ op_sweep() {
 	on router conntrack -I -p udp -s 10.1.0.2 -d 10.2.0.2 --sport 1000 --dport 9002 --timeout 600
 	ctb add notrack udp dport 9002 && (($(ct_count router -p udp --dport 9002) == 0))
 }
-op_flush() {
+op_flush() { # there is something to be put back
+	[[ $table == true ]] || return 0
 	on router nft delete table inet ctbypass
 	back() { on router nft list table inet ctbypass; }
 	poll 2 back
@@ -131,7 +136,7 @@ done <<-EOT
 	address yes yes yes a new address
 	xdp yes yes yes attach XDP
 	sweep yes yes yes delete conntrack entries
-	flush no no yes put the nft table back
+	flush no no $([[ $table == false ]] && echo no || echo yes) put the nft table back
 EOT
 
 # ---- calls ---------------------------------------------------------------------------------

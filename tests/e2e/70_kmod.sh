@@ -7,6 +7,7 @@
 # timeout: 240
 # kernels: few
 # kernels: few
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

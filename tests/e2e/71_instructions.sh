@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The check of instruction counts: what it lets pass and what not, without the machines that count.
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 bench=$(realpath "$(dirname "$0")/../../bench")

@@ -4,6 +4,7 @@
 # they were said to.
 # run: alone
 # timeout: 240
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 bench=$(dirname "$CTBYPASS")/bench/ctbypass-bench

@@ -6,6 +6,7 @@
 # run: alone
 # timeout: 300
 # kernels: few
+# run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

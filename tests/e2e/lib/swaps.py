@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """swaps.py SOCKET COUNT: COUNT changes of the rules, one after the other: a rule added, a set grown,
 shrunk again, the rule deleted. Needs a set "ports". Prints "swaps N in S s, slowest S"."""
+import os
 import sys
 import time
 
 from control import ask
 
+SLOW = int(os.environ.get("CTB_SLOW") or 1)
 path, count = sys.argv[1], int(sys.argv[2])
 slowest = 0.0
 began = time.monotonic()
@@ -19,7 +21,7 @@ for i in range(count):
         {"cmd": "delete", "handle": handle},
     ][i % 4]
     start = time.monotonic()
-    reply = ask(path, request, 30)
+    reply = ask(path, request, 30 * SLOW)
     slowest = max(slowest, time.monotonic() - start)
     if not reply.get("ok"):
         sys.exit(f"swap {i}: {request}: {reply}")
