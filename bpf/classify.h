@@ -186,11 +186,11 @@ struct ctb_classes {
  */
 static __always_inline int asks(__u32 field, __u64 m)
 {
-	return cfg.fields & (1U << field) && m & cfg.uses[field];
+	return !!(m & cfg.uses[field]);
 }
 
 /*
- * Up to 64 entries: those that fit, or 0, with *failed set if that is because a table did not
+ * Up to 64 entries: those that fit, the first of them at least, or 0, with *failed set if that is because a table did not
  * answer.
  */
 static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int any_port,
@@ -226,6 +226,12 @@ static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int
 		if (and_one(CTB_F_DPORT, &bits_dport, id, wanted, &m))
 			return 0;
 	}
+	/*
+	 * Nothing left could rule out the first entry that still fits: it is the one, whatever
+	 * else fits. So a packet need not look for the entries of its replies.
+	 */
+	if (!(m & -m & (cfg.uses[CTB_F_SPORT] | cfg.uses[CTB_F_IIF])))
+		return m;
 	if (asks(CTB_F_SPORT, m)) {
 		id = port_class(p->sport, any_port);
 		if (id < 0)
@@ -358,7 +364,11 @@ __noinline __u64 best_in_next(const struct ctb_classes *c, __u32 w, __u64 best)
 }
 
 /* An entry in one number, for a global function to return: 0 or more. */
-#define VERDICT(e)	  ((e)->slot | (e)->action << 16 | (e)->flags << 24)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VERDICT(e) ((e)->verdict)
+#else
+#define VERDICT(e) ((e)->slot | (e)->action << 16 | (e)->flags << 24)
+#endif
 #define VERDICT_SLOT(v)	  ((v)&0xffff)
 #define VERDICT_ACTION(v) ((v) >> 16 & 0xff)
 #define VERDICT_FLAGS(v)  ((v) >> 24)
@@ -420,7 +430,7 @@ static __always_inline int classify_one(const struct ctb_pkt *p, __u32 ifindex, 
 	if (!m)
 		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
 	e = &small.entries[CTB_BIT_PLACE(m & -m)];
-	return VERDICT(e);
+	return (int)VERDICT(e);
 }
 
 /*
@@ -428,9 +438,11 @@ static __always_inline int classify_one(const struct ctb_pkt *p, __u32 ifindex, 
  */
 static __always_inline int classify(const struct ctb_pkt *p, __u32 ifindex, int any_port)
 {
-	if (!cfg.words)
+	const __u32 words = cfg.words;
+
+	if (!words)
 		return NOT_JUDGED(CTB_R_NO_MATCH);
-	if (cfg.words > 1)
+	if (words > 1)
 		return classify_many(p, ifindex, any_port);
 	return classify_one(p, ifindex, any_port);
 }

@@ -215,7 +215,24 @@ static __always_inline int vlan_device_judges(__u32 ifindex, __u16 vid)
 {
 	struct ctb_vlan_key k = { .parent = ifindex, .vid = vid };
 
-	return vid && cfg.vlan_devices && bpf_map_lookup_elem(&vlan_devices, &k);
+	return cfg.vlan_devices && vid && bpf_map_lookup_elem(&vlan_devices, &k);
+}
+
+/* The fast parse's: no more of it is known. */
+static __always_inline struct ctb_pkt copy_of(const struct ctb_pkt *p)
+{
+	return (struct ctb_pkt){
+		.src_hi = p->src_hi,
+		.src_lo = p->src_lo,
+		.dst_hi = p->dst_hi,
+		.dst_lo = p->dst_lo,
+		.bytes = p->bytes,
+		.l3 = p->l3,
+		.sport = p->sport,
+		.dport = p->dport,
+		.proto = p->proto,
+		.v6 = p->v6,
+	};
 }
 
 /* Any packet that the fast parse did not take. */
@@ -263,7 +280,8 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
 	if (UNLIKELY(skb->pkt_type == PACKET_OTHERHOST ||
 		     !parse_fast(skb, skb->len, l2, skb->protocol, &p)))
 		return judge_full(skb, l2);
-	if (skb->vlan_present && vlan_device_judges(skb->ifindex, skb->vlan_tci & 0xfff))
+	if (cfg.vlan_devices && skb->vlan_present &&
+	    vlan_device_judges(skb->ifindex, skb->vlan_tci & 0xfff))
 		v = NOT_JUDGED(CTB_R_VLAN_DEVICE);
 	else
 		v = classify(&p, skb->ifindex, 0);
@@ -275,7 +293,7 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
 	if (cfg.forward && VERDICT_ACTION(v) == CTB_FORWARD) {
 		__u32 flags = (l2 ? M_ETHER : 0) | (VERDICT_FLAGS(v) & CTB_E_LOCAL ? M_LOCAL : 0);
 		/* Its own, or p would have to be in memory for all other packets too. */
-		struct ctb_pkt copy = p;
+		struct ctb_pkt copy = copy_of(&p);
 
 		return try_forward(skb, MATCH(VERDICT_SLOT(v), dir, flags), &copy);
 	}

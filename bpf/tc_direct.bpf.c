@@ -25,9 +25,9 @@ static __always_inline int ingress(struct __sk_buff *skb, int l2)
 	 *
 	 * What it returns changes nothing: whoever has a conntrack entry by now keeps it.
 	 */
-	if (cfg.direct && v == UNTRACKED)
+	if (v == UNTRACKED && cfg.direct)
 		bpf_skb_ct_set_untracked(skb, 0);
-	else if (cfg.direct && v == DEFERRED)
+	else if (v == DEFERRED && cfg.direct)
 		bpf_skb_ct_set_untracked(skb, NF_UNTRACK_DEFER);
 	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
 }

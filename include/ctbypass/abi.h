@@ -215,10 +215,15 @@ struct ctb_clsact {
 
 /* Map `entries`: key is the entry's number (its bit). */
 struct ctb_entry {
-	__u32 prio;  /* rank in first-match order: the lowest of all matching entries wins */
-	__u16 slot;  /* counter slot of the rule */
-	__u8 action; /* enum ctb_action */
-	__u8 flags;  /* CTB_E_* */
+	__u32 prio; /* rank in first-match order: the lowest of all matching entries wins */
+	union {
+		struct {
+			__u16 slot;  /* counter slot of the rule */
+			__u8 action; /* enum ctb_action */
+			__u8 flags;  /* CTB_E_* */
+		};
+		__u32 verdict; /* all of it */
+	};
 };
 _Static_assert(sizeof(struct ctb_entry) == 8, "map layout");
 
