@@ -128,18 +128,12 @@ static __always_inline __u32 unranged(__u32 v)
 	return v;
 }
 
-/* The class of a port, or -1. */
-static __always_inline int port_class(__u32 port, int any_port)
+/* The class of a port. */
+static __always_inline __u32 port_class(__u32 port, int any_port)
 {
-	struct ctb_ports *map;
-	__u32 zero = 0;
-
 	if (any_port)
 		return cfg.any_port;
-	map = bpf_map_lookup_elem(&ports, &zero);
-	if (!map)
-		return -1;
-	return CTB_PORT_CLASS(map, unranged(port) & 0xffff);
+	return CTB_PORT_CLASS(&ports, unranged(port) & 0xffff);
 }
 
 static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
@@ -190,8 +184,8 @@ static __always_inline int asks(__u32 field, __u64 m)
 }
 
 /*
- * Up to 64 entries: those that fit, the first of them at least, or 0, with *failed set if that is because a table did not
- * answer.
+ * Up to 64 entries: those that fit, the first of them at least, or 0, with *failed set if that is
+ * because a table did not answer.
  */
 static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int any_port,
 				     __u64 wanted, int *failed)
@@ -221,8 +215,6 @@ static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int
 	}
 	if (asks(CTB_F_DPORT, m)) {
 		id = port_class(p->dport, any_port);
-		if (id < 0)
-			goto fail;
 		if (and_one(CTB_F_DPORT, &bits_dport, id, wanted, &m))
 			return 0;
 	}
@@ -234,8 +226,6 @@ static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int
 		return m;
 	if (asks(CTB_F_SPORT, m)) {
 		id = port_class(p->sport, any_port);
-		if (id < 0)
-			goto fail;
 		if (and_one(CTB_F_SPORT, &bits_sport, id, wanted, &m))
 			return 0;
 	}
@@ -283,18 +273,12 @@ static __always_inline __u64 summary(const struct ctb_pkt *p, __u32 ifindex, int
 			return 0;
 	}
 	if (FIELD_USED(DPORT)) {
-		id = port_class(p->dport, any_port);
-		if (id < 0)
-			goto fail;
-		c->of[CTB_F_DPORT] = id;
+		c->of[CTB_F_DPORT] = port_class(p->dport, any_port);
 		if (and_row(&bits_dport, c->of[CTB_F_DPORT] * stride, ~0ULL, &m))
 			return 0;
 	}
 	if (FIELD_USED(SPORT)) {
-		id = port_class(p->sport, any_port);
-		if (id < 0)
-			goto fail;
-		c->of[CTB_F_SPORT] = id;
+		c->of[CTB_F_SPORT] = port_class(p->sport, any_port);
 		if (and_row(&bits_sport, c->of[CTB_F_SPORT] * stride, ~0ULL, &m))
 			return 0;
 	}
@@ -329,13 +313,27 @@ static __always_inline __u64 and_rows(const struct ctb_classes *c, __u32 stride,
 	return m;
 }
 
-/* The best entry up to now, as rank << 32 | bit, the lowest rank being the best. */
+/* An entry in one number, for a global function to return: 0 or more. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define VERDICT(e) ((e)->verdict)
+#else
+#define VERDICT(e) ((e)->slot | (e)->action << 16 | (e)->flags << 24)
+#endif
+#define VERDICT_SLOT(v)	  ((v)&0xffff)
+#define VERDICT_ACTION(v) ((v) >> 16 & 0xff)
+#define VERDICT_FLAGS(v)  ((v) >> 24)
+#define VERDICT_DIR(v)	  (VERDICT_FLAGS(v) & CTB_E_REPLY)
+/* Or the reason (enum ctb_reason) why there is none: less than 0. */
+#define NOT_JUDGED(reason) (-1 - (int)(reason))
+#define REASON_OF(verdict) (-1 - (verdict))
+
+/* The best entry up to now, as rank << 32 | verdict, the lowest rank being the best. */
 #define NO_BEST (~0ULL)
 
 /* The better of that and of the best entry in one word of the bitmap. */
 static __always_inline __u64 best_of_word(const struct ctb_classes *c, __u32 w, __u64 best)
 {
-	__u64 m = and_rows(c, cfg.words + 1, 1 + w), rank;
+	__u64 m = and_rows(c, cfg.words + 1, 1 + w), found;
 	struct ctb_entry *e;
 	__u32 key;
 
@@ -345,8 +343,8 @@ static __always_inline __u64 best_of_word(const struct ctb_classes *c, __u32 w, 
 	e = bpf_map_lookup_elem(&entries, &key);
 	if (!e)
 		return best;
-	rank = (__u64)e->prio << 32 | key;
-	return rank < best ? rank : best;
+	found = (__u64)e->prio << 32 | VERDICT(e);
+	return found < best ? found : best;
 }
 
 /* Of the words behind one bit of the summary. No loop: clang would count w, which can be any. */
@@ -362,20 +360,6 @@ __noinline __u64 best_in_next(const struct ctb_classes *c, __u32 w, __u64 best)
 {
 	return c ? best_in(c, w, best) : NO_BEST;
 }
-
-/* An entry in one number, for a global function to return: 0 or more. */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define VERDICT(e) ((e)->verdict)
-#else
-#define VERDICT(e) ((e)->slot | (e)->action << 16 | (e)->flags << 24)
-#endif
-#define VERDICT_SLOT(v)	  ((v)&0xffff)
-#define VERDICT_ACTION(v) ((v) >> 16 & 0xff)
-#define VERDICT_FLAGS(v)  ((v) >> 24)
-#define VERDICT_DIR(v)	  (VERDICT_FLAGS(v) & CTB_E_REPLY)
-/* Or the reason (enum ctb_reason) why there is none: less than 0. */
-#define NOT_JUDGED(reason) (-1 - (int)(reason))
-#define REASON_OF(verdict) (-1 - (verdict))
 
 /* The same of a packet that is to be forwarded, and what it is. */
 #define MATCH(slot, dir, flags) ((slot) | (dir) << 16 | (flags) << 24)
@@ -395,28 +379,24 @@ static __always_inline int classify_many(const struct ctb_pkt *p, __u32 ifindex,
 {
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
-	struct ctb_entry *e;
-	__u64 m, rank;
+	__u64 m, best;
 	int failed;
-	__u32 key;
 
 	m = summary(p, ifindex, any_port, &c, &failed);
 	if (!m)
 		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
-	rank = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
+	best = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
 	/* The rest is seldom needed. */
 #pragma clang loop unroll(disable)
 	for (__u32 i = 1; i < CTB_SUMMARY_BITS && i < cfg.words; i++) {
 		m &= m - 1;
 		if (!m)
 			break;
-		rank = best_in_next(&c, lowest_bit(m) * cfg.words_per_bit, rank);
+		best = best_in_next(&c, lowest_bit(m) * cfg.words_per_bit, best);
 	}
-	if (rank == NO_BEST)
+	if (best == NO_BEST)
 		return NOT_JUDGED(CTB_R_NO_MATCH);
-	key = rank;
-	e = bpf_map_lookup_elem(&entries, &key);
-	return e ? (int)VERDICT(e) : NOT_JUDGED(CTB_R_INTERNAL);
+	return (int)best;
 }
 
 /* And among up to 64: they are in first-match order, and the lowest bit wins. */

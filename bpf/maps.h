@@ -28,7 +28,6 @@ const volatile struct ctb_small small = {};
 
 /* Of one generation. */
 CTB_ARRAY(entries, struct ctb_entry);
-CTB_ARRAY(ports, struct ctb_ports);
 CTB_ARRAY(addr4_top, struct ctb_addr4_top);
 CTB_ARRAY(addr4_index, struct ctb_addr4_index);
 CTB_ARRAY(addr4_pages, struct ctb_addr4_page);
@@ -40,6 +39,12 @@ CTB_ARRAY(bits_sport, __u64);
 CTB_ARRAY(bits_dport, __u64);
 CTB_ARRAY(bits_iif, __u64);
 CTB_ARRAY(iif, __u32); /* ifindex to class */
+
+/*
+ * Also one, map .bss: as a variable, since its address is known at load. To look it up would be
+ * eleven instructions. There must be no other variable that is not read-only.
+ */
+struct ctb_ports ports = {};
 
 /* Devices as the forwarding path sees them. Written by the daemon at any time. */
 CTB_ARRAY(netdevs, struct ctb_netdev);

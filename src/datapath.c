@@ -263,7 +263,7 @@ static int pin_generation(const struct datapath *dp)
 
 	for (size_t i = 0; !err && generation_maps[i]; i++)
 		err = pins_put(dp->pindir, PIN_MAPS, generation_maps[i],
-			       bpf_object__find_map_fd_by_name(obj, generation_maps[i]));
+			       bpf_map__fd(load_map(obj, generation_maps[i])));
 	return err ? err
 		   : pins_put(dp->pindir, PIN_MAPS, "config",
 			      bpf_map__fd(load_rodata_map(dp->running.tc.obj)));

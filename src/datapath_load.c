@@ -63,6 +63,20 @@ int load_netfilter_type(struct bpf_object *obj)
 	return err;
 }
 
+struct bpf_map *load_map(const struct bpf_object *obj, const char *name)
+{
+	return bpf_object__find_map_by_name(obj, strcmp(name, "ports") ? name : ".bss");
+}
+
+struct bpf_map *load_same_map(const struct bpf_object *other, const struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map); /* of .bss and .rodata behind the object's */
+
+	if (!bpf_map__is_internal(map))
+		return bpf_object__find_map_by_name(other, name);
+	return strstr(name, ".bss") ? load_map(other, "ports") : NULL;
+}
+
 struct bpf_map *load_rodata_map(struct bpf_object *obj)
 {
 	struct bpf_map *map;
@@ -153,7 +167,7 @@ static size_t count_vlans(const struct host *host)
 
 static int size_map(struct bpf_object *obj, const char *name, size_t n)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, name);
+	struct bpf_map *map = load_map(obj, name);
 
 	return map ? bpf_map__set_max_entries(map, n ? (__u32)n : 1) : -ENOENT;
 }
@@ -216,7 +230,7 @@ int load_configure(struct bpf_object *obj, const struct compiled *c, const struc
 /* The whole array at once, through the map's own memory. */
 static int fill(struct bpf_object *obj, const struct table *t)
 {
-	struct bpf_map *map = bpf_object__find_map_by_name(obj, t->map);
+	struct bpf_map *map = load_map(obj, t->map);
 	void *mem;
 
 	if (!t->n)

@@ -38,6 +38,11 @@ int load_netfilter_type(struct bpf_object *obj);
 /* The map behind the read-only configuration (libbpf names it after the object). NULL: none. */
 struct bpf_map *load_rodata_map(struct bpf_object *obj);
 
+/* The object's map of that name, be it one that C knows as a variable. NULL: none. */
+struct bpf_map *load_map(const struct bpf_object *obj, const char *name);
+/* That of another object of the generation which is to be the same map as this one. NULL: none. */
+struct bpf_map *load_same_map(const struct bpf_object *other, const struct bpf_map *map);
+
 /* Names of the maps that belong to one generation, NULL-terminated. */
 extern const char *const generation_maps[];
 

@@ -154,9 +154,7 @@ static int share_maps(struct bpf_object *to, const struct bpf_object *from)
 	int err = 0;
 
 	bpf_object__for_each_map (map, to) {
-		shared = bpf_map__is_internal(map)
-				 ? NULL
-				 : bpf_object__find_map_by_name(from, bpf_map__name(map));
+		shared = load_same_map(from, map);
 		if (!err && shared)
 			err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
 	}

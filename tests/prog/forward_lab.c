@@ -308,9 +308,7 @@ static int share_maps(struct lab *l)
 	int err;
 
 	bpf_object__for_each_map (map, l->xdp->obj) {
-		if (bpf_map__is_internal(map))
-			continue;
-		other = bpf_object__find_map_by_name(harness_bpf(l->h), bpf_map__name(map));
+		other = load_same_map(harness_bpf(l->h), map);
 		err = other ? bpf_map__reuse_fd(map, bpf_map__fd(other)) : 0;
 		if (err)
 			return err;

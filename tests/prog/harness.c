@@ -181,7 +181,7 @@ static void add_table_sizes(struct harness *h)
 	const char *const *name;
 
 	for (name = generation_maps; *name; name++) {
-		map = bpf_object__find_map_by_name(h->obj, *name);
+		map = load_map(h->obj, *name);
 		if (map)
 			h->table_bytes += (size_t)bpf_map__max_entries(map) *
 					  bpf_map__value_size(map);
