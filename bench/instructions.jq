@@ -98,8 +98,8 @@ def compare($name; $result; $baseline):
 		end);
 
 # What is asked of direct mode, forwarding: text, the least and the most that it may be, what it is.
-# The floor is what the kernel takes without conntrack and any rule; the least program that untracks
-# pays the tc hook, the kfunc and the firewall's chain beyond it.
+# The floor is the kernel's forwarding without conntrack and any rule. Beyond that the least program
+# that untracks pays tc, the kfunc, and what the firewall does with untracked packets.
 def asked:
 	"forward, 64 k flows: " as $p | .[$p + "ctbypass-direct 1 port"] as $direct | select($direct) |
 	(.[$p + "nft 1 port"] as $nft |

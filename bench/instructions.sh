@@ -56,6 +56,8 @@ guest() {
 			done
 		done | ip -batch -
 		ip link del n0
+		# Modules and files that it takes to find out what there is: not when it is counted.
+		build/ctbypass features >/dev/null
 		[[ ! -e build/kmod/nf_untrack_bpf.ko ]] || insmod build/kmod/nf_untrack_bpf.ko
 		mkdir -p build/log
 		uname -r >build/log/kernel
