@@ -11,6 +11,7 @@
 
 #include "control.h"
 #include "protocol.h"
+#include "util.h"
 
 #define CLIENT_READ 16384
 
@@ -277,8 +278,23 @@ static bool queue(struct client *cl, char *reply)
 	return true;
 }
 
+/*
+ * A request may take long, and what others wait meanwhile is not their silence. Whole seconds are
+ * what counts.
+ */
+static void handle(struct control *c, const char *line, size_t len, char **reply, __u64 *now)
+{
+	__u64 began = now_ms(), spent;
+
+	c->handler(c->arg, line, len, reply);
+	spent = (now_ms() - began) / 1000 * 1000;
+	*now += spent;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		c->clients[i].deadline += spent;
+}
+
 /* Answer complete lines, one reply at a time. False: hang up. */
-static bool answer(struct control *c, struct client *cl, __u64 now)
+static bool answer(struct control *c, struct client *cl, __u64 *now)
 {
 	while (!cl->out && cl->in.len) {
 		char *end = memchr(cl->in.s, '\n', cl->in.len), *reply = NULL;
@@ -290,12 +306,12 @@ static bool answer(struct control *c, struct client *cl, __u64 now)
 		} else if (!end) {
 			break;
 		} else {
-			c->handler(c->arg, cl->in.s, len, &reply);
+			handle(c, cl->in.s, len, &reply, now);
 			cl->in.len -= len + 1;
 			memmove(cl->in.s, end + 1, cl->in.len);
 		}
-		cl->deadline = now + CLIENT_IDLE_SECONDS * 1000;
-		if (!queue(cl, reply) || !write_out(cl, now))
+		cl->deadline = *now + CLIENT_IDLE_SECONDS * 1000;
+		if (!queue(cl, reply) || !write_out(cl, *now))
 			return false;
 	}
 	return !cl->closed;
@@ -317,12 +333,12 @@ static bool read_in(struct client *cl)
 	return !cl->in.err;
 }
 
-static void serve(struct control *c, struct client *cl, uint32_t events, __u64 now)
+static void serve(struct control *c, struct client *cl, uint32_t events, __u64 *now)
 {
 	bool alive = true;
 
 	if (cl->out)
-		alive = !(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) || write_out(cl, now);
+		alive = !(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) || write_out(cl, *now);
 	else
 		alive = read_in(cl);
 	alive = alive && answer(c, cl, now);
@@ -341,7 +357,7 @@ void control_dispatch(struct control *c, __u64 now)
 		struct client *cl = ev[i].data.ptr;
 
 		if (cl && cl->fd >= 0)
-			serve(c, cl, ev[i].events, now);
+			serve(c, cl, ev[i].events, &now);
 	}
 	/* Last: places freed just now are taken, and no event above can mean a new client. */
 	for (int i = 0; i < n; i++) {

@@ -69,15 +69,6 @@ struct daemon {
 /* `ctbypass run`. The exit status. */
 int daemon_run(const struct daemon_options *o);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-static inline __u64 now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
-}
-
 /* --- daemon.c --- */
 
 /*

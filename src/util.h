@@ -3,9 +3,11 @@
 #ifndef CTBYPASS_UTIL_H
 #define CTBYPASS_UTIL_H
 
+#include <linux/types.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a)  (sizeof(a) / sizeof((a)[0]))
@@ -83,5 +85,14 @@ int read_file(const char *path, size_t max, char **out, size_t *len);
 
 /* strerror() for a file that cannot be read; root is told why not even root may. */
 const char *read_strerror(int err);
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+static inline __u64 now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (__u64)t.tv_sec * 1000 + (__u64)t.tv_nsec / 1000000;
+}
 
 #endif

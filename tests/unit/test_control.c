@@ -17,13 +17,15 @@
 static char dir[] = "/tmp/ctb-control-XXXXXX", path[64];
 static struct control *control;
 static size_t calls;
-static size_t reply_size; /* not 0: answer with that many bytes */
+static size_t reply_size;  /* not 0: answer with that many bytes */
+static unsigned int takes; /* seconds */
 static __u64 now;
 
 static void handler(void *arg, const char *line, size_t len, char **reply)
 {
 	cr_assert_eq(arg, &calls);
 	calls++;
+	sleep(takes);
 	if (reply_size) {
 		*reply = malloc(reply_size + 1);
 		memset(*reply, 'x', reply_size);
@@ -207,6 +209,23 @@ Test(control, a_crowd_is_turned_away_in_words)
 	close(extra);
 	for (size_t i = 1; i < CLIENTS_MAX; i++)
 		close(fds[i]);
+}
+
+/* Neither who asked nor who waited meanwhile is told off for it. */
+Test(control, what_a_request_takes_is_nobodys_silence)
+{
+	int asking = dial(), waiting = dial();
+
+	takes = 1;
+	say(asking, "w\n");
+	cr_expect_geq(control_deadline(control), 2000 + CLIENT_IDLE_SECONDS * 1000);
+	now += CLIENT_IDLE_SECONDS * 1000 + 500;
+	control_expire(control, now);
+	cr_expect_str_eq(hear(asking), "<w>\n");
+	cr_expect_null(hear(asking));
+	cr_expect_null(hear(waiting));
+	close(asking);
+	close(waiting);
 }
 
 Test(control, silence_and_slowness_end)
