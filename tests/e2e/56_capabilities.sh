@@ -96,6 +96,8 @@ op_flush() { # there is something to be put back
 # What differs by what the kernel attaches with.
 clsact=no
 have_tcx || clsact=yes
+nft=yes
+[[ $table == true ]] || nft=no
 declare -A FAILS
 try_operations() { # [CAPABILITY]
 	local op
@@ -126,8 +128,8 @@ while read -r op bpf perfmon net_admin what; do
 	eq "$what: needs CAP_NET_ADMIN" "${FAILS[$op,NET_ADMIN]}" "$net_admin"
 done <<-EOT
 	list no no no list
-	status no no yes status
-	stats no no yes stats
+	status no no $nft status
+	stats no no $nft stats
 	add yes yes yes add
 	delete yes yes yes delete
 	set yes yes yes set add
@@ -136,7 +138,7 @@ done <<-EOT
 	address yes yes yes a new address
 	xdp yes yes yes attach XDP
 	sweep yes yes yes delete conntrack entries
-	flush no no $([[ $table == false ]] && echo no || echo yes) put the nft table back
+	flush no no $nft put the nft table back
 EOT
 
 # ---- calls ---------------------------------------------------------------------------------
