@@ -100,7 +100,7 @@ is "direct $SENT" || die "after a restart: $(ctb status)"
 moves "after a restart"
 
 # ---- it goes, and comes ------------------------------------------------------------------------
-rounds=5
+rounds=${CTB_ROUNDS:-5}
 [[ ${CTB_LONG:-0} == 0 ]] || rounds=1000
 for ((i = 0; i < rounds; i++)); do
 	ctb hand-over mark >/dev/null
