@@ -90,7 +90,7 @@ op_flush() { # there is something to be put back
 	[[ $table == true ]] || return 0
 	on router nft delete table inet ctbypass
 	back() { on router nft list table inet ctbypass; }
-	poll 2 back
+	poll 8 back # what changed before it may take the daemon a while on a busy machine
 }
 
 # What differs by what the kernel attaches with.
