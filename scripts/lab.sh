@@ -194,6 +194,15 @@ daemon_start() {
 	[[ $* == *" -M "* ]] || ! direct || is_direct || die "not in direct mode: $(ctb status)"
 }
 
+# For scenarios that load module nf_untrack_bpf themselves: KO is its file. The module is the whole
+# machine's, so elsewhere than in a machine of our own they are skipped.
+lab_module() {
+	[[ -e /etc/vm-command ]] || skip "loads a kernel module: only under make check-kernels"
+	KO=$LAB_ROOT/build/kmod/nf_untrack_bpf.ko
+	[[ -s $KO ]] || skip "no module for $(uname -r): there are no headers of it"
+}
+lab_module_unload() { rmmod nf_untrack_bpf 2>/dev/null; }
+
 # Is the module there, so that daemons are to run in direct mode; and is the netfilter hook its own
 # too, where the kernel has such programs (6.4)?
 direct() { [[ ${CTB_DIRECT:-0} == 1 ]]; }

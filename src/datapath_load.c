@@ -43,26 +43,6 @@ static void list_tables(const struct compiled *c, struct table *t)
 					 c->bits[f].rows * c->bits[f].stride, sizeof(__u64) };
 }
 
-/* Not in Debian 12's headers: include/uapi/linux/bpf.h of 6.4. */
-#define PROG_TYPE_NETFILTER   32
-#define ATTACH_TYPE_NETFILTER 45
-
-int load_netfilter_type(struct bpf_object *obj)
-{
-	struct bpf_program *prog;
-	int err = 0;
-
-	bpf_object__for_each_program (prog, obj) {
-		if (!err)
-			err = bpf_program__set_type(prog,
-						    (enum bpf_prog_type)CTB_PROG_TYPE_NETFILTER);
-		if (!err)
-			err = bpf_program__set_expected_attach_type(
-				prog, (enum bpf_attach_type)CTB_ATTACH_NETFILTER);
-	}
-	return err;
-}
-
 struct bpf_map *load_map(const struct bpf_object *obj, const char *name)
 {
 	return bpf_object__find_map_by_name(obj, strcmp(name, "ports") ? name : ".bss");
@@ -185,15 +165,23 @@ static __u32 netdev_slots(const struct host *host)
 	return slots;
 }
 
-/* libbpf knows the section from kfuncs_register() only. */
+/* libbpf knows these sections from kfuncs_register() only, which takes no part in mark mode. */
 static int set_types(struct bpf_object *obj)
 {
 	struct bpf_program *prog;
 	int err = 0;
 
 	bpf_object__for_each_program (prog, obj) {
-		if (!err && !strcmp(bpf_program__section_name(prog), CTB_SEC_TC))
+		const char *section = bpf_program__section_name(prog);
+
+		if (!err && !strcmp(section, CTB_SEC_TC))
 			err = bpf_program__set_type(prog, BPF_PROG_TYPE_SCHED_CLS);
+		if (err || strcmp(section, CTB_SEC_NETFILTER))
+			continue;
+		err = bpf_program__set_type(prog, (enum bpf_prog_type)CTB_PROG_TYPE_NETFILTER);
+		if (!err)
+			err = bpf_program__set_expected_attach_type(
+				prog, (enum bpf_attach_type)CTB_ATTACH_NETFILTER);
 	}
 	return err;
 }

@@ -29,12 +29,6 @@ int load_tables(struct bpf_object *obj, const struct compiled *c, const struct h
  */
 bool load_takes_vlan(const struct host *host, const struct host_if *h);
 
-/*
- * Between open and load: every program of the object is a netfilter program, which libbpf 1.1 does
- * not conclude from the section's name. 0 or -errno.
- */
-int load_netfilter_type(struct bpf_object *obj);
-
 /* The map behind the read-only configuration (libbpf names it after the object). NULL: none. */
 struct bpf_map *load_rodata_map(struct bpf_object *obj);
 

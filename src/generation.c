@@ -201,9 +201,7 @@ static int load_output(const struct request *r, const struct tc_programs *tc,
 
 	if (!skel)
 		return -errno;
-	err = load_netfilter_type(skel->obj);
-	if (!err)
-		err = load_configure(skel->obj, r->c, r->host, r->number);
+	err = load_configure(skel->obj, r->c, r->host, r->number);
 	if (!err)
 		err = share_maps(skel->obj, tc->obj);
 	if (!err && r->dp)

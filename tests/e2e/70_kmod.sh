@@ -6,20 +6,16 @@
 # run: alone
 # timeout: 240
 # kernels: few
-# kernels: few
 # run: own hand-over
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
-[[ -e /etc/vm-command ]] || skip "loads a kernel module: only under make check-kernels"
-KO=$LAB_ROOT/build/kmod/nf_untrack_bpf.ko
-[[ -s $KO ]] || skip "no module for $(uname -r): there are no headers of it"
+lab_module
 
 OBJ=$LAB_ROOT/build/tests/e2e/untrack.bpf.o
 EALREADY=114 EBUSY=16 EINVAL=22 ENOENT=2 EOPNOTSUPP=95 # asm-generic/errno.h
 features() { on server "$CTBYPASS" features -j -P $LAB_PIN; }
 feature() { features | jq -r --arg what "$1" '.features[] | select(.name == "untrack-kfunc") | .[$what]'; }
-unload() { rmmod nf_untrack_bpf 2>/dev/null; }
 
 # load PROGRAM: pinned in $PINS with its map. result ERRNO: how often the first call for a packet
 # returned that, again ERRNO: the second one.
@@ -76,7 +72,7 @@ umount "/lib/modules/$(uname -r)"
 if insmod "${KO%.ko}.nobtf" 2>/dev/null; then
 	eq "without BTF" "$(feature state)" no
 	has "without BTF" "$(feature detail)" "was built without BTF"
-	poll 10 unload
+	poll 10 lab_module_unload
 fi
 
 # ---- tc ingress -----------------------------------------------------------------------------
@@ -106,7 +102,7 @@ fails rmmod nf_untrack_bpf
 has "in use" "$OUT" "in use"
 off_tc server s0
 unpin
-poll 10 unload || die "cannot be unloaded although no program has it"
+poll 10 lab_module_unload || die "cannot be unloaded although no program has it"
 
 # ---- fragments ------------------------------------------------------------------------------
 insmod "$KO"
@@ -153,7 +149,7 @@ off_tc server s0
 unpin
 # With the hook in place it can be unloaded all the same.
 on server sysctl -qw net.netfilter.nf_untrack_defer=1
-poll 10 unload || die "cannot be unloaded"
+poll 10 lab_module_unload || die "cannot be unloaded"
 udp 8080
 
 # ---- where it has no business ---------------------------------------------------------------
@@ -174,7 +170,7 @@ eq "over loopback" "$(result $EBUSY) $(again $EBUSY) $(result 0)" "10 10 0"
 eq "which stays" "$(seen input untracked) $(seen input new)" "0 10"
 off_tc server lo
 unpin
-poll 10 unload || die "cannot be unloaded"
+poll 10 lab_module_unload || die "cannot be unloaded"
 
 # ---- netfilter programs ---------------------------------------------------------------------
 if grep -qw bpf_nf_link_attach /proc/kallsyms; then
@@ -205,7 +201,7 @@ if grep -qw bpf_nf_link_attach /proc/kallsyms; then
 	# Behind conntrack: nothing is undone.
 	hook server output -100 $EBUSY $EBUSY
 	eq "behind conntrack" "$(seen output untracked) $(seen output new)" "0 20"
-	poll 10 unload || die "cannot be unloaded"
+	poll 10 lab_module_unload || die "cannot be unloaded"
 fi
 
 # ---- it comes and goes ----------------------------------------------------------------------
@@ -218,7 +214,7 @@ for ((i = 0; i < rounds; i++)); do
 	at_tc server s0 ingress
 	off_tc server s0
 	unpin
-	poll 10 unload || die "cannot be unloaded in round $i"
+	poll 10 lab_module_unload || die "cannot be unloaded in round $i"
 done
 kill -0 "$(<$LAB/flood.pid)" || die "the traffic ended: $(cat $LAB/flood.log)"
 background_stop flood

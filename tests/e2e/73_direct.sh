@@ -11,11 +11,9 @@ set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
 . "$LAB_LIB/load.sh"
-[[ -e /etc/vm-command ]] || skip "loads a kernel module: only under make check-kernels"
-KO=$LAB_ROOT/build/kmod/nf_untrack_bpf.ko
-[[ -s $KO ]] || skip "no module for $(uname -r): there are no headers of it"
+lab_module
 DEFER=/proc/sys/net/netfilter/nf_untrack_defer
-rmmod nf_untrack_bpf 2>/dev/null || true
+lab_module_unload || true
 
 # A netfilter program judges what is sent, where the kernel has such; else nft goes on.
 if grep -qw bpf_nf_link_attach /proc/kallsyms; then SENT=direct; else SENT=mark; fi
@@ -24,7 +22,6 @@ is() { [[ $(how) == "$1" ]]; }
 no_table() { ! on router nft list table inet ctbypass >/dev/null 2>&1; }
 chains() { on router nft list table inet ctbypass 2>/dev/null | grep -c 'hook prerouting' || true; }
 no_prerouting() { [[ $(chains) == 0 ]]; }
-unload() { rmmod nf_untrack_bpf 2>/dev/null; }
 
 # Found when it comes, because it is installed.
 modules=$LAB/modules
@@ -105,7 +102,7 @@ rounds=${CTB_ROUNDS:-5}
 for ((i = 0; i < rounds; i++)); do
 	ctb hand-over mark >/dev/null
 	eq "round $i" "$(how)" "mark mark"
-	poll 20 unload || die "cannot be unloaded in round $i: $(lsmod | grep nf_untrack)"
+	poll 20 lab_module_unload || die "cannot be unloaded in round $i: $(lsmod | grep nf_untrack)"
 	insmod "$KO"
 	ctb hand-over auto >/dev/null
 	is "direct $SENT" || die "round $i: $(ctb status)"
@@ -170,7 +167,7 @@ on router "$CTBYPASS" unload -P $LAB_PIN
 [[ ! -e $LAB_PIN ]] || die "pins stay: $(ls -R $LAB_PIN)"
 eq "hook for fragments" "$(on router cat $DEFER)" 0
 no_table || die "the table stays"
-poll 10 unload || die "the module cannot be unloaded"
+poll 10 lab_module_unload || die "the module cannot be unloaded"
 # Asked for and not to be had: a refusal that says why.
 fails on router timeout 20 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK -M direct
 has "refused" "$OUT" "module nf_untrack_bpf is not loaded"

@@ -12,9 +12,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
-[[ -e /etc/vm-command ]] || skip "loads a kernel module: only under make check-kernels"
-KO=$LAB_ROOT/build/kmod/nf_untrack_bpf.ko
-[[ -s $KO ]] || skip "no module for $(uname -r): there are no headers of it"
+lab_module
 [[ -d /sys/module/nf_untrack_bpf ]] || insmod "$KO"
 SEED=${CTB_SEED:-$((RANDOM * 32768 + RANDOM))}
 PACKETS=${CTB_PACKETS:-1500}

@@ -72,15 +72,13 @@ static size_t elf_size(const void *(*bytes)(size_t *))
 
 /* An object with the tables that are loaded in h. */
 static struct bpf_object *load_beside(const struct harness *h, const void *elf, size_t size,
-				      bool netfilter, __u32 direct)
+				      __u32 direct)
 {
 	struct compiled c = *harness_tables(h);
 	struct bpf_object *obj = bpf_object__open_mem(elf, size, NULL);
 
 	c.config.direct = direct;
 	cr_assert_not_null(obj, "%s", strerror(errno));
-	if (netfilter)
-		cr_assert_eq(load_netfilter_type(obj), 0);
 	cr_assert_eq(load_configure(obj, &c, &host, 1), 0);
 	cr_assert_eq(bpf_object__load(obj), 0, "%s", strerror(errno));
 	cr_assert_eq(load_tables(obj, &c, &host), 0);
@@ -97,7 +95,7 @@ static void out_load(struct out *o, const struct harness *h, const void *elf, si
 {
 	*o = (struct out){ .h = h, .want = calloc(CTB_MAX_RULES, sizeof(*o->want)) };
 	cr_assert_not_null(o->want);
-	o->obj = load_beside(h, elf, size, true, direct);
+	o->obj = load_beside(h, elf, size, direct);
 	o->fd = program_fd(o->obj, "ctb_output");
 }
 
@@ -442,7 +440,7 @@ Test(direct, tc_flags)
 		{ "ip4:9.9.9.9>1.1.1.1,mf icmp:3 ip4:1.1.1.1>2.2.2.2 udp:1>5300", 1 },
 	};
 	struct harness *h = tables_from_text(rules, &host);
-	struct bpf_object *obj = load_beside(h, ELF(tc_direct_test), false, 1);
+	struct bpf_object *obj = load_beside(h, ELF(tc_direct_test), 1);
 	struct ctb_test_untrack *u = map_untrack(obj);
 	int fd = program_fd(obj, "ctb_tc_ether");
 

@@ -151,8 +151,6 @@ static struct cost measure(const char *what, enum program p, const struct compil
 		elf = tc_bpf__elf_bytes(&size);
 	obj = bpf_object__open_mem(elf, size, NULL);
 	cr_assert_not_null(obj, "%s", strerror(errno));
-	if (p == OUTPUT)
-		cr_assert_eq(load_netfilter_type(obj), 0);
 	cost = load_one(what, obj, names[p].name, c);
 	bpf_object__close(obj);
 	return cost;
