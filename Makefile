@@ -178,10 +178,12 @@ $(B)/ctbypass: $(B)/obj/main.o $(B)/libctbypass.a
 	$(call say,LD)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
 
+$(B)/tests/unit/test_apply $(B)/tests/unit/test_hand_over: $(B)/obj/tests/unit/apply_fakes.o
+
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(B)/libctbypass.a
 	$(call say,LD)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $^ -o $@ -lcriterion $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(filter %.o,$^) $(filter %.a,$^) -o $@ -lcriterion $(LIBS)
 
 $(B)/tests/prog/%: $(B)/obj/tests/prog/%.o $(PROG_HELPERS) $(B)/libctbypass.a
 	$(call say,LD)
