@@ -18,6 +18,7 @@ import time
 
 from control import ask
 from frames import DF, ICMP, ICMPV6, UDP, eth, forwarded, ip4, ip6, l4, mac
+from slow import SLOW
 from wire import Port
 
 HOSTS = {"one": ("s0", "r1", 2), "two": ("s0", "r2", 3), "three": ("s0", "r3", 4)}
@@ -165,12 +166,12 @@ class Stream:
         Returns the number of the first packet and the one behind the last."""
         first, began = self.n, time.monotonic()
         while time.monotonic() - began < seconds or \
-                (self.n < first + 60 and time.monotonic() - began < 20):
+                (self.n < first + 60 and time.monotonic() - began < 20 * SLOW):
             time.sleep(0.01)
         return first, self.n
 
     def settle(self):
-        time.sleep(0.05)
+        time.sleep(0.05 * SLOW)
 
     def lost(self, first, last, family=None):
         return [n for n in range(first, last) if not self.places.get(n)
@@ -225,7 +226,7 @@ class Tests:
     def start(self):
         for v6 in (False, True):
             route(v6, "one")
-        time.sleep(0.3)
+        time.sleep(0.3 * SLOW)
         first, last = self.s.run(0.3)
         self.s.all_at("one", first, last, but=5)
 
@@ -262,13 +263,13 @@ class Tests:
         s.mac["one"] = new
         began, first = time.monotonic(), s.n
         took = {}
-        while len(took) < 2 and time.monotonic() - began < 15:
+        while len(took) < 2 and time.monotonic() - began < 15 * SLOW:
             time.sleep(0.1)
             for family in (0, 1):
                 if family not in took and any(s.places.get(n) for n in range(max(first, s.n - 150), s.n - 20)
                                               if n & 1 == family):
                     took[family] = time.monotonic() - began
-        need(len(took) == 2, f"not recovered after 15 s: {took}; astray {len(s.astray)}")
+        need(len(took) == 2, f"not recovered after {15 * SLOW} s: {took}; astray {len(s.astray)}")
         need(s.astray, "the old address was never used")
         print(f"    found again after {took[0]:.1f} s (IPv4), {took[1]:.1f} s (IPv6)")
         before = self.stats()
@@ -340,7 +341,7 @@ class Tests:
         s.all_at(None, new, s.n - 20)
         on("one", "ip", "link", "set", "s0", "up")
         on("one", "ip", "addr", "replace", "fd02::2/64", "dev", "s0", "nodad")
-        end = time.monotonic() + 10
+        end = time.monotonic() + 10 * SLOW
         while s.lost(s.n - 200, s.n - 20) and time.monotonic() < end:
             time.sleep(0.1)
         before = self.stats()
@@ -359,7 +360,7 @@ class Tests:
         s.all_at("one", begin, s.n - 20)
         for mtu in (1300, 1280):
             on("router", "ip", "link", "set", "r1", "mtu", str(mtu))
-            time.sleep(0.05)
+            s.settle()
             before, new = self.stats(), s.n
             s.run(0.3)
             last = s.n - 20
@@ -380,7 +381,7 @@ class Tests:
         on("router", "ip", "link", "set", "r1", "mtu", "1500")
         for v6 in (False, True):
             route(v6, "one")
-        time.sleep(0.05)
+        s.settle()
         new = s.n
         s.run(0.2)
         s.all_at("one", new, s.n - 20)
@@ -419,7 +420,7 @@ class Tests:
         self.fast(before, "flap")
         for v6 in (False, True):
             route(v6, "one")
-        time.sleep(0.05)
+        s.settle()
 
     def run(self, names):
         for name in names:

@@ -2,13 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """swaps.py SOCKET COUNT: COUNT changes of the rules, one after the other: a rule added, a set grown,
 shrunk again, the rule deleted. Needs a set "ports". Prints "swaps N in S s, slowest S"."""
-import os
 import sys
 import time
 
 from control import ask
+from slow import SLOW
 
-SLOW = int(os.environ.get("CTB_SLOW") or 1)
 path, count = sys.argv[1], int(sys.argv[2])
 slowest = 0.0
 began = time.monotonic()
