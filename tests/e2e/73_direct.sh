@@ -169,6 +169,6 @@ eq "hook for fragments" "$(on router cat $DEFER)" 0
 no_table || die "the table stays"
 poll 10 lab_module_unload || die "the module cannot be unloaded"
 # Asked for and not to be had: a refusal that says why.
-fails on router timeout 20 "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK -M direct
+fails on router timeout $((20 * ${CTB_SLOW:-1})) "$CTBYPASS" run -c $LAB_CONF -P $LAB_PIN -S $LAB_SOCK -M direct
 has "refused" "$OUT" "module nf_untrack_bpf is not loaded"
 pass

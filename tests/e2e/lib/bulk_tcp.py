@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+from slow import SLOW
+
 # No power of two, so that a piece that is missing, doubled or moved by whole pages or segments
 # does not fit the stream behind it.
 PERIOD = (1 << 20) + 7919
@@ -62,8 +64,8 @@ def receive(c):
 
 def send(host, port, total, results):
     try:
-        with socket.create_connection((host, port), 10) as c:
-            c.settimeout(60)
+        with socket.create_connection((host, port), 10 * SLOW) as c:
+            c.settimeout(60 * SLOW)
             seed = struct.unpack("!Q", os.urandom(8))[0] >> 1
             data = stream(seed)
             c.sendall(struct.pack("!QQ", seed, total))

@@ -3,9 +3,9 @@
 """load.py RATE UDP_PORT TCP_PORT HOST...: steady load until SIGTERM.
 
 UDP: one exchange after the other with an echo service, each from a new socket, so that every one
-is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing; its retransmissions
-are what the network lost. At the end prints "udp sent N got N tcp bytes N retransmitted N"; exit
-status 1 when anything was lost, damaged or reset."""
+is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing;
+its retransmissions are what the network lost. "ready" when all stand. At the end prints "udp sent N
+got N tcp bytes N retransmitted N"; exit status 1 when anything was lost, damaged or reset."""
 import os
 import selectors
 import signal
@@ -23,10 +23,13 @@ tcp_bytes = retransmitted = 0
 broken = []
 
 
-def tcp(host):
+def resent(s):
+    info = s.getsockopt(socket.IPPROTO_TCP, 11, 104)
+    return int.from_bytes(info[100:104], sys.byteorder)  # tcpi_total_retrans
+
+
+def tcp(host, s, before):
     global tcp_bytes, retransmitted
-    s = socket.create_connection((host, tcp_port), 5)
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         while not stop.is_set():
             data = os.urandom(4000)
@@ -43,12 +46,16 @@ def tcp(host):
             time.sleep(0.002)
     except OSError as e:
         broken.append(f"tcp {host}: {e}")
-    info = s.getsockopt(socket.IPPROTO_TCP, 11, 104)
-    retransmitted += int.from_bytes(info[100:104], sys.byteorder)  # tcpi_total_retrans
+    retransmitted += resent(s) - before
     s.close()
 
 
-threads = [threading.Thread(target=tcp, args=(h,)) for h in hosts]
+threads = []
+for h in hosts:
+    conn = socket.create_connection((h, tcp_port), 5 * SLOW)
+    conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A slow machine resends a SYN after a second, which no route changes.
+    threads.append(threading.Thread(target=tcp, args=(h, conn, resent(conn))))
 for t in threads:
     t.start()
 
