@@ -20,6 +20,7 @@
 #   CTB_CONFINE  1: the daemons of all scenarios run under the systemd unit's restrictions
 #   VM_APPEND  for the kernel's command line, default spectre_v2=off: no retpolines, which emulation
 #              takes long for and no test is about
+#   CTB_ROUNDS  how often the module comes and goes in the scenarios about that (FEW: 2)
 #   CTB_SLOW  how much longer than on real hardware things may take (default 8)
 set -uo pipefail
 # All tests take hours, and who has less time says so to us as a whole.
@@ -44,11 +45,13 @@ elif ((!${#patterns[@]})); then
 		patterns+=(prog/test_{verifier,static_functions,live,parse,classify,output} prog/test_forward_reasons)
 		mapfile -t -O ${#patterns[@]} patterns < <(few few)
 		mapfile -t direct < <(few "few direct")
+		export CTB_ROUNDS=${CTB_ROUNDS:-2} # how often the module comes and goes
 	else
 		patterns+=(prog/ e2e/)
 	fi
 fi
-printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q\nstatus=0' "${CTB_SLOW:-8}" "${CTB_CONFINE:-}"
+printf -v command 'export CTB_SLOW=%q CTB_CONFINE=%q CTB_ROUNDS=%q\nstatus=0' "${CTB_SLOW:-8}" \
+	"${CTB_CONFINE:-}" "${CTB_ROUNDS:-}"
 add() { # VARIABLE=VALUE PATTERN...
 	local words
 	(($# > 1)) || return 0

@@ -3,7 +3,6 @@
 # Rules that begin and end under running connections, and what must never be bypassed: a TCP
 # connection lives through ten changes of its rule under `invalid drop`, no stale entry is left to
 # spoil it later, ssh stays tracked whatever the rules say, flows with NAT are warned of.
-# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

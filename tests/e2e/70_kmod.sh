@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The module of kmod/: what its kfuncs do at each hook and what they refuse, that programs keep it,
-# what `features` says of it, and that it comes and goes under traffic (CTB_LONG=1: a thousand times).
+# what `features` says of it, and that it comes and goes under traffic (CTB_ROUNDS times, with
+# CTB_LONG=1 a thousand).
 # Modules are the whole machine's, so this runs only in one of its own: make check-kernels.
 # run: alone
 # timeout: 240
@@ -205,7 +206,7 @@ if grep -qw bpf_nf_link_attach /proc/kallsyms; then
 fi
 
 # ---- it comes and goes ----------------------------------------------------------------------
-rounds=10
+rounds=${CTB_ROUNDS:-10}
 [[ ${CTB_LONG:-0} == 0 ]] || rounds=1000
 background flood client bash -c "while :; do $PYTHON '$LAB_LIB/udp_flows.py' -n 50 10.0.0.1 8080; done"
 for ((i = 0; i < rounds; i++)); do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Direct mode: with the module of kmod/ loaded the programs set the untracked state themselves. It comes
-# while packets flow, and goes again; no packet is judged otherwise than before, and no count is lost.
+# while packets flow, and goes again (CTB_ROUNDS times, with CTB_LONG=1 a thousand); no packet is judged
+# otherwise than before, and no count is lost.
 # The module is the whole machine's, so this runs only in one of its own: make check-kernels.
 # run: alone
 # timeout: 300
