@@ -194,6 +194,15 @@ daemon_start() {
 	[[ $* == *" -M "* ]] || ! direct || is_direct || die "not in direct mode: $(ctb status)"
 }
 
+# CTB_SEED, for what is generated: what the environment says, or the same in every run, so that one
+# that fails fails again; with CTB_LONG=1 another in each.
+lab_seed() {
+	local usual=1
+	[[ ${CTB_LONG:-0} == 0 ]] || usual=$((RANDOM * 32768 + RANDOM))
+	export CTB_SEED=${CTB_SEED:-$usual}
+	echo "CTB_SEED=$CTB_SEED"
+}
+
 # For scenarios that load module nf_untrack_bpf themselves: KO is its file. The module is the whole
 # machine's, so elsewhere than in a machine of our own they are skipped.
 lab_module() {

@@ -9,7 +9,6 @@ set -euo pipefail
 lab_enter "$@"
 # shellcheck source=SCRIPTDIR/lib/two_labs.sh
 . "$LAB_LIB/two_labs.sh"
-echo "CTB_SEED=$CTB_SEED"
 
 lab_host client one two three
 lab_router router

@@ -14,10 +14,10 @@ set -euo pipefail
 lab_enter "$@"
 lab_module
 [[ -d /sys/module/nf_untrack_bpf ]] || insmod "$KO"
-SEED=${CTB_SEED:-$((RANDOM * 32768 + RANDOM))}
+lab_seed
 PACKETS=${CTB_PACKETS:-1500}
 [[ ${CTB_LONG:-0} == 0 ]] || PACKETS=20000
-say "CTB_SEED=$SEED CTB_PACKETS=$PACKETS"
+say "CTB_PACKETS=$PACKETS"
 
 # Hosts that only listen: nobody answers but the router.
 lab_host client server
@@ -99,7 +99,7 @@ run_mode() {
 	daemon_start router -M "$1"
 	for what in received sent; do
 		before=
-		tool router modes_corpus $what "$SEED" "$PACKETS" >>"$1.sent"
+		tool router modes_corpus $what "$CTB_SEED" "$PACKETS" >>"$1.sent"
 		poll 20 settled
 	done
 	figures >"$1.figures"
@@ -114,7 +114,7 @@ for what in sent figures entries; do
 	diff mark.$what direct.$what >>differences || true
 done
 [[ ! -s differences ]] ||
-	die "they differ (< mark, > direct), CTB_SEED=$SEED CTB_PACKETS=$PACKETS: $(head -n 60 differences)"
+	die "they differ (< mark, > direct), CTB_SEED=$CTB_SEED CTB_PACKETS=$PACKETS: $(head -n 60 differences)"
 # It is about something: of every rule, each direction that it has; tracked and untracked in every hook.
 grep -vE ' 0( packets.*)?$' direct.figures | sed 's/^/   /'
 ge "entries" "$(wc -l <direct.entries)" $((PACKETS / 10))

@@ -72,8 +72,6 @@ static void run_rows(const char *rules, const struct row *rows, size_t n)
 		run_rows(rules, rows_, ARRAY_SIZE(rows_)); \
 	} while (0)
 
-TestSuite(classify, .timeout = 120);
-
 Test(classify, no_rules)
 {
 	RUN("failsafe { tcp 22 }\n", { "ip4:1.1.1.1>2.2.2.2 udp:1>53", "no-match" },

@@ -5,8 +5,6 @@
 #include <unistd.h>
 #include "forward_rows.h"
 
-TestSuite(forward, .timeout = 120);
-
 Test(forward, what_is_forwarded)
 {
 	RUN(RULES, { F4 " udp:1>2 data:40", NULL, "out0", "out0", "1 original" },

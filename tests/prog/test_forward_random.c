@@ -327,8 +327,6 @@ static void check_tally(const struct tally *t)
 	}
 }
 
-TestSuite(forward_random, .timeout = 3000);
-
 Test(forward_random, programs_and_model)
 {
 	unsigned long pairs = env_number("CTB_PAIRS", getenv("CTB_LONG") ? 500000 : 12000),

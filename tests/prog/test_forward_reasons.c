@@ -2,8 +2,6 @@
 /* What each reason not to forward means, each with the packet that just misses it. */
 #include "forward_rows.h"
 
-TestSuite(forward_reasons, .timeout = 120);
-
 Test(forward_reasons, ttl)
 {
 	RUN(RULES, { F4 ",ttl=2 udp:1>2", NULL, "out0", "out0" },

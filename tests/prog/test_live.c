@@ -269,8 +269,6 @@ static void run_long_headers(const char *name, short type, const char *link)
 	rig_free(&run.rig);
 }
 
-TestSuite(live, .timeout = 120);
-
 Test(live, tap)
 {
 	run_device("tap0", IFF_TAP);

@@ -440,8 +440,6 @@ static void run_rows(const struct row *rows, size_t n)
 	rig_free(&rig);
 }
 
-TestSuite(parse, .timeout = 120);
-
 Test(parse, link_layer)
 {
 	run_rows(link_rows, ARRAY_SIZE(link_rows));

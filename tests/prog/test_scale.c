@@ -211,8 +211,6 @@ static void run_set(const char *what, const char *rules, bool v4, bool v6)
 	rig_free(&rig);
 }
 
-TestSuite(scale, .timeout = 300);
-
 /* More than nft is given: such rules are about transit traffic, which all of this is. */
 Test(scale, million_ipv4)
 {

@@ -251,7 +251,7 @@ Test(verifier, most)
  * Every combination of fields, sizes and what else the programs are made differently for; without
  * --long some of them. Reported are the largest.
  */
-Test(verifier, combinations, .timeout = 3600)
+Test(verifier, combinations)
 {
 	static const __u32 words[] = { 1, 2, 64, 128 };
 	unsigned int step = getenv("CTB_LONG") ? 1 : 29; /* prime to all that it goes through */

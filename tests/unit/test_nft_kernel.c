@@ -2,7 +2,7 @@
 /* Does the kernel judge packets by the rendered table as the list of rules says? Needs root. */
 #include "nft_netns.h"
 
-TestSuite(nft_kernel, .init = setup, .fini = teardown, .timeout = 300);
+TestSuite(nft_kernel, .init = setup, .fini = teardown);
 
 /* --- random rules, random packets, one linear judge --- */
 

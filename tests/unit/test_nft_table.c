@@ -8,7 +8,7 @@
 
 #include "nft_netns.h"
 
-TestSuite(nft_table, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(nft_table, .init = setup, .fini = teardown);
 
 /* --- counters --- */
 

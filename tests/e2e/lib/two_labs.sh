@@ -3,8 +3,7 @@
 # Sourced behind scripts/lab.sh: two labs that do not differ in a byte, named a and b, and the
 # comparison of what leaves their routers. The network is that of lib/forward_corpus.py.
 
-CTB_SEED=${CTB_SEED:-$((RANDOM * 32768 + RANDOM))}
-export CTB_SEED
+lab_seed
 
 TWO_HOSTS=(client wide mid tiny)
 TWO_DEVS=(c0 s0 m0 t0)
