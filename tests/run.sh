@@ -21,6 +21,9 @@
 #   # kernels: few direct   is one of the few that it runs in direct mode then
 # CTB_DIRECT=1: only scenarios, with BUILDDIR/kmod/nf_untrack_bpf.ko loaded, and daemons that do not run in
 # direct mode with it fail (see daemon_start in scripts/lab.sh). Their group is "direct".
+# CTB_AGAIN=1: a scenario that failed runs once more when all others are done, with nothing beside it, and
+# that counts. The first time is told as "again", with what it said. For emulated machines on hosts that
+# have other things to do; not for a run that is to find out whether a test holds.
 # CTB_SLOW=N makes every limit N times as long (emulated machines). Outputs are kept in
 # BUILDDIR/log; measurements that tests put into the directory $CTB_LOG too.
 set -uo pipefail
@@ -57,8 +60,8 @@ wanted() { # GROUP/NAME
 }
 log=$build/log
 mkdir -p "$log"
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+results=$(mktemp) failed_once=$(mktemp)
+trap 'rm -f "$results" "$failed_once"' EXIT
 CTBYPASS=$(realpath -m "$build")/ctbypass
 CTB_LOG=$(realpath "$log")
 export CTBYPASS CTB_LOG
@@ -70,7 +73,7 @@ else
 	rm -f "$log/verifier"
 fi
 
-# result pass|FAIL|skip NAME SECONDS [WHY]: one write, so that lines of parallel tests stay whole.
+# result pass|FAIL|skip|again NAME SECONDS [WHY]: one write, so that lines of parallel tests stay whole.
 result() {
 	printf '%s %s\n' "$1" "$2" >>"$results"
 	printf '%-4s %s%s%s\n' "$1" "$2" "${3:+ (${3}s)}" "${4:+: $4}"
@@ -134,8 +137,9 @@ criterion() {
 
 scenario() {
 	local file=${1% confined} name limit out status=0 started=${EPOCHREALTIME/./} took why
-	local confine=${CTB_CONFINE:-}
+	local confine=${CTB_CONFINE:-} verdict=FAIL
 	[[ $1 == "$file" ]] || confine=1
+	[[ ${again:-0} == 0 ]] || verdict=again
 	name="$group/$(basename "$file" .sh)${confine:+ confined}"
 	limit=$(sed -n 's/^# timeout: \([0-9]*\)$/\1/p' "$file")
 	limit=$((${limit:-60} * slow))
@@ -150,15 +154,17 @@ scenario() {
 		if [[ $(tail -n 1 "$out") == PASS ]]; then
 			result pass "$name" "$took"
 		else
-			result FAIL "$name" "$took" "ended before its end"
+			result $verdict "$name" "$took" "ended before its end"
+			echo "$1" >>"$failed_once"
 		fi
 		;;
 	77) result skip "$name" "$took" "$(sed -n 's/^skip: //p' "$out" | tail -n 1)" ;;
 	*)
 		why=$(sed -n 's/^FAILED: //p' "$out" | head -n 1)
 		((status == 124 || status == 137)) && why="not done after $limit s${why:+, $why}"
-		result FAIL "$name" "$took" "${why:-exit status $status}"
+		result $verdict "$name" "$took" "${why:-exit status $status}"
 		sed 's/^/    | /' "$out" | tail -n 60
+		echo "$1" >>"$failed_once"
 		;;
 	esac
 }
@@ -207,6 +213,7 @@ if [[ -n ${no_module:-} ]]; then
 	result skip direct "" "$no_module"
 	beside=() alone=()
 fi
+again=${CTB_AGAIN:-0}
 running=0
 for f in "${beside[@]}"; do
 	while ((running >= jobs)); do
@@ -220,6 +227,13 @@ wait
 for f in "${alone[@]}"; do
 	scenario "$f"
 done
+if [[ $again != 0 ]]; then
+	again=0
+	mapfile -t alone <"$failed_once"
+	for f in "${alone[@]}"; do
+		scenario "$f"
+	done
+fi
 
 if ((long && !${#patterns[@]})); then
 	for bin in "$build"/fuzz/fuzz_*; do

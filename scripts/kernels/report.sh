@@ -11,7 +11,17 @@ complaints='BUG:|Oops|WARNING:|Kernel panic|general protection fault|INFO: (rcu|
 complaints+='|(soft|hard) lockup|unregister_netdevice: waiting|unreferenced object|refcount_t:'
 
 passed=0 failed=0 skipped=0
-failures='' skips=''
+failures='' unsure='' skips=''
+
+# details VERDICT KERNEL FILE: each such verdict and the last lines of what was printed about it.
+details() {
+	awk -v k="$2: " -v verdict="$1" '
+		function flush() { for (i = n > 20 ? n - 20 : 0; i < n; i++) print kept[i]; n = 0 }
+		/^(pass|FAIL|skip|again) / { flush(); on = $1 == verdict; if (on) print k $0; next }
+		on && /^    \|/ { kept[n++] = $0; next }
+		{ on = 0 }
+		END { flush() }' "$3" 2>/dev/null
+}
 
 # What the machine as a whole did wrong, a line each.
 trouble() {
@@ -50,13 +60,8 @@ for dir; do
 		failed=$((failed + 1))
 		failures+="${version:-$name}: $line"$'\n'
 	done < <(trouble "$dir")
-	# A failure and the first and last lines of what was printed about it.
-	failures+=$(awk -v k="${version:-$name}: " '
-		function flush() { for (i = n > 20 ? n - 20 : 0; i < n; i++) print kept[i]; n = 0 }
-		/^(pass|FAIL|skip) / { flush(); on = /^FAIL/; if (on) print k $0; next }
-		on && /^    \|/ { kept[n++] = $0; next }
-		{ on = 0 }
-		END { flush() }' "$dir/output" 2>/dev/null)$'\n'
+	failures+=$(details FAIL "${version:-$name}" "$dir/output")$'\n'
+	unsure+=$(details again "${version:-$name}" "$dir/output")$'\n'
 	skips+=$(awk -v k="${version:-$name}" '
 		/^skip / {
 			at = index($0, ": ")
@@ -76,6 +81,7 @@ section() {
 	[[ -z $text ]] || printf '\n%s\n%s\n' "$1" "$text"
 }
 section failed: "$failures"
+section "failed at first, and were run again, alone:" "$unsure"
 section skipped: "$skips"
 
 # tests/prog/test_verifier.c writes: "verifier CONFIGURATION PROGRAM INSTRUCTIONS MILLISECONDS"

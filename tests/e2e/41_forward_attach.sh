@@ -101,7 +101,7 @@ ge "the daemon's programs of type XDP" \
 has "the table" "$(ctb status)" "forward in    xdp"
 has "the table" "$(ctb stats)" "not forwarded"
 le "columns of stats" "$(ctb stats | wc -L)" 120
-(timeout 3 "$CTBYPASS" stats -w -S $LAB_SOCK || true) >watched
+(within 3 "$CTBYPASS" stats -w -S $LAB_SOCK || true) >watched
 has "stats -w" "$(<watched)" "not forwarded"
 le "columns of stats -w" "$(wc -L <watched)" 120
 

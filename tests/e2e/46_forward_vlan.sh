@@ -256,7 +256,7 @@ daemon_start gw
 bulk() { # WHAT
 	local dst
 	for dst in 10.40.0.2 fd40::2; do
-		on alice timeout 60 $PYTHON -c 'import shutil, socket, sys
+		on alice timeout $((60 * ${CTB_SLOW:-1})) $PYTHON -c 'import shutil, socket, sys
 shutil.copyfileobj(socket.create_connection((sys.argv[1], 80)).makefile("rb"), sys.stdout.buffer)' $dst >$LAB/got
 		cmp $LAB/blob $LAB/got || die "$1: other bytes from $dst"
 		tool alice tcp_flows -n 10 -k 3 $dst 81 >/dev/null
