@@ -268,9 +268,11 @@ eq "names" "$(roles forward.conf .name | jq -c sort)" '["r0","r1"]'
 eq "out" "$(roles forward.conf .out)" '["tc","tc"]'
 eq "no reason is missing" "$(roles forward.conf 'select(.why_out == "")')" '[]'
 on server ethtool -K s0 gro on
+xdp=tc # where the kernel does not tell that a veth takes frames (6.3)
+! have_xdp_out || xdp=xdp
 eq "out, with GRO at the other end of r1" \
-	"$(roles forward.conf 'select(.name == "r1") | .out')" '["xdp"]'
-eq "in, since r1 takes frames" "$(roles forward.conf 'select(.name == "r0") | .in')" '["xdp"]'
+	"$(roles forward.conf 'select(.name == "r1") | .out')" "[\"$xdp\"]"
+eq "in, as r1 takes frames" "$(roles forward.conf 'select(.name == "r0") | .in')" "[\"$xdp\"]"
 on router "$CTBYPASS" check -c forward.conf 2>/dev/null >out
 has "table" "$(<out)" "interface"
 has "table" "$(<out)" "  r1 "
