@@ -16,6 +16,18 @@
  * devices are those that packets leave by.
  */
 
+/* The device to judge by: of ctx, asked only where some rule looks at it; or, ctx NULL, ifindex. */
+struct ctb_device {
+	CTB_CTX *ctx;
+	__u32 ifindex;
+};
+
+#define THE_DEVICE(ifindex_) ((struct ctb_device){ .ifindex = (ifindex_) })
+#define THE_DEVICE_OF(ctx_)  ((struct ctb_device){ .ctx = (ctx_) })
+
+/* Its ifindex; defined by the including program. */
+static __always_inline __u32 device_of(CTB_CTX *ctx);
+
 #define FIELD_USED(f) (cfg.fields & (1U << CTB_F_##f))
 
 /* Number of the lowest set bit of x, x != 0, by its place. */
@@ -128,20 +140,37 @@ static __always_inline __u32 unranged(__u32 v)
 	return v;
 }
 
+/* The halves of a port: swapping them first would be more than to take them as they come. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define UPPER_HALF(port) ((port)&0xff)
+#define LOWER_HALF(port) ((port) >> 8 & 0xff)
+#else
+#define UPPER_HALF(port) ((port) >> 8 & 0xff)
+#define LOWER_HALF(port) ((port)&0xff)
+#endif
+
 /* The class of a port. */
-static __always_inline __u32 port_class(__u32 port, int any_port)
+static __always_inline __u32 port_class(__be16 port, int any_port)
 {
+	__u32 v;
+
 	if (any_port)
 		return cfg.any_port;
-	return CTB_PORT_CLASS(&ports, unranged(port) & 0xffff);
+	v = unranged(port);
+	return CTB_PORT_CLASS_OF(&ports, UPPER_HALF(v), LOWER_HALF(v));
 }
 
-static __always_inline __u32 iif_class(const struct ctb_pkt *p, __u32 ifindex)
+static __always_inline __u32 iif_class(const struct ctb_pkt *p, struct ctb_device dev)
 {
-	__u32 *id;
+	__u32 *id, ifindex = dev.ifindex;
 
 	if (AT_OUTPUT && p->quoted)
 		return 3 * cfg.iif_classes;
+	if (dev.ctx) {
+		/* Clang would have one pointer to the number for all places, the verifier none. */
+		asm volatile("" : "+r"(dev.ctx));
+		ifindex = device_of(dev.ctx);
+	}
 	id = bpf_map_lookup_elem(&iif, &ifindex);
 	if (AT_OUTPUT)
 		return (id ? *id : 0) + 2 * cfg.iif_classes;
@@ -187,7 +216,7 @@ static __always_inline int asks(__u32 field, __u64 m)
  * Up to 64 entries: those that fit, the first of them at least, or 0, with *failed set if that is
  * because a table did not answer.
  */
-static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int any_port,
+static __always_inline __u64 fitting(const struct ctb_pkt *p, struct ctb_device dev, int any_port,
 				     __u64 wanted, int *failed)
 {
 	__u64 m = ~0ULL;
@@ -230,7 +259,7 @@ static __always_inline __u64 fitting(const struct ctb_pkt *p, __u32 ifindex, int
 			return 0;
 	}
 	if (asks(CTB_F_IIF, m)) {
-		if (and_one(CTB_F_IIF, &bits_iif, iif_class(p, ifindex), wanted, &m))
+		if (and_one(CTB_F_IIF, &bits_iif, iif_class(p, dev), wanted, &m))
 			return 0;
 	}
 	return m;
@@ -243,7 +272,7 @@ fail:
  * More: the AND of the summaries; the classes are left in c. Unlike above nobody knows yet which
  * entries fit, and so all fields that any rule uses have to be asked.
  */
-static __always_inline __u64 summary(const struct ctb_pkt *p, __u32 ifindex, int any_port,
+static __always_inline __u64 summary(const struct ctb_pkt *p, struct ctb_device dev, int any_port,
 				     struct ctb_classes *c, int *failed)
 {
 	__u32 stride = cfg.words + 1;
@@ -283,7 +312,7 @@ static __always_inline __u64 summary(const struct ctb_pkt *p, __u32 ifindex, int
 			return 0;
 	}
 	if (FIELD_USED(IIF)) {
-		c->of[CTB_F_IIF] = iif_class(p, ifindex);
+		c->of[CTB_F_IIF] = iif_class(p, dev);
 		if (and_row(&bits_iif, c->of[CTB_F_IIF] * stride, ~0ULL, &m))
 			return 0;
 	}
@@ -375,14 +404,15 @@ __noinline __u64 best_in_next(const struct ctb_classes *c, __u32 w, __u64 best)
  * (compile.c), which keeps the summary from pointing at words that then turn out empty, and the
  * lowest rank among the groups' first bits wins.
  */
-static __always_inline int classify_many(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+static __always_inline int classify_many(const struct ctb_pkt *p, struct ctb_device dev,
+					 int any_port)
 {
 	/* Set, since clang 14 may spill a field that no rule uses: the verifier says "!read_ok". */
 	struct ctb_classes c = {};
 	__u64 m, best;
 	int failed;
 
-	m = summary(p, ifindex, any_port, &c, &failed);
+	m = summary(p, dev, any_port, &c, &failed);
 	if (!m)
 		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
 	best = best_in(&c, lowest_bit(m) * cfg.words_per_bit, NO_BEST);
@@ -400,13 +430,14 @@ static __always_inline int classify_many(const struct ctb_pkt *p, __u32 ifindex,
 }
 
 /* And among up to 64: they are in first-match order, and the lowest bit wins. */
-static __always_inline int classify_one(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+static __always_inline int classify_one(const struct ctb_pkt *p, struct ctb_device dev,
+					int any_port)
 {
 	const volatile struct ctb_entry *e;
 	int failed;
 	__u64 m;
 
-	m = fitting(p, ifindex, any_port, ONLY_FORWARD ? cfg.forward_bits : ~0ULL, &failed);
+	m = fitting(p, dev, any_port, ONLY_FORWARD ? cfg.forward_bits : ~0ULL, &failed);
 	if (!m)
 		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
 	e = &small.entries[CTB_BIT_PLACE(m & -m)];
@@ -416,21 +447,17 @@ static __always_inline int classify_one(const struct ctb_pkt *p, __u32 ifindex, 
 /*
  * Which entry judges the packet: its VERDICT, or NOT_JUDGED. any_port: the ports are not known.
  */
-static __always_inline int classify(const struct ctb_pkt *p, __u32 ifindex, int any_port)
+static __always_inline int classify(const struct ctb_pkt *p, struct ctb_device dev, int any_port)
 {
-	const __u32 words = cfg.words;
-
-	if (!words)
-		return NOT_JUDGED(CTB_R_NO_MATCH);
-	if (words > 1)
-		return classify_many(p, ifindex, any_port);
-	return classify_one(p, ifindex, any_port);
+	if (cfg.words > 1)
+		return classify_many(p, dev, any_port);
+	return classify_one(p, dev, any_port);
 }
 
 /* The same as a global function, for what is not in the hot path: verified once. */
 __noinline int classify_full(const struct ctb_pkt *p, __u32 ifindex, int any_port)
 {
-	return p ? classify(p, ifindex, any_port) : NOT_JUDGED(CTB_R_INTERNAL);
+	return p ? classify(p, THE_DEVICE(ifindex), any_port) : NOT_JUDGED(CTB_R_INTERNAL);
 }
 
 /*

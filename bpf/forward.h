@@ -127,8 +127,8 @@ static __always_inline void set_ports(const struct ctb_pkt *p, const struct ctb_
 		}
 		return;
 	}
-	fib->sport = bpf_htons(p->sport);
-	fib->dport = bpf_htons(p->dport);
+	fib->sport = p->sport;
+	fib->dport = p->dport;
 }
 
 /*

@@ -15,6 +15,11 @@
 #define AT_OUTPUT    1
 #include "classify.h"
 
+static __always_inline __u32 device_of(struct bpf_nf_ctx *ctx)
+{
+	return ctx->state->out->ifindex;
+}
+
 /*
  * What nearly every packet is, as read_direct.h's parse_fast(). A slice costs a call whatever its
  * size, so both headers are in one; only UDP with hardly a payload takes a second.
@@ -82,8 +87,8 @@ static __always_inline int parse_fast(struct bpf_nf_ctx *ctx, struct ctb_pkt *p)
 	} else {
 		return 0;
 	}
-	p->sport = bpf_ntohs(((__be16 *)l4)[0]);
-	p->dport = bpf_ntohs(((__be16 *)l4)[1]);
+	p->sport = ((__be16 *)l4)[0];
+	p->dport = ((__be16 *)l4)[1];
 	return 1;
 }
 
@@ -108,7 +113,7 @@ __noinline int judge_full(struct bpf_nf_ctx *ctx)
 	if (parse(ctx, ctx->skb->len, 0, v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0, 0,
 		  &p) != CTB_PARSED)
 		return 0;
-	v = classify_full(&p, ctx->state->out->ifindex, 0);
+	v = classify_full(&p, device_of(ctx), 0);
 	if (v >= 0)
 		apply(ctx, &p, v);
 	return 0;
@@ -124,7 +129,7 @@ int ctb_output(struct bpf_nf_ctx *ctx)
 		judge_full(ctx);
 		return NF_ACCEPT;
 	}
-	v = classify(&p, ctx->state->out->ifindex, 0);
+	v = classify(&p, THE_DEVICE_OF(ctx), 0);
 	if (v >= 0)
 		apply(ctx, &p, v);
 	return NF_ACCEPT;

@@ -65,13 +65,13 @@ static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n)
 #define IPPROTO_MH 135
 #endif
 
-/* A packet as the classifier sees it. Numbers are in host byte order. */
+/* A packet as the classifier sees it. Numbers are in host byte order, ports as they come. */
 struct ctb_pkt {
 	__u64 src_hi, src_lo; /* IPv4: in the low 32 bits of src_lo, src_hi is 0 */
 	__u64 dst_hi, dst_lo;
-	__u32 bytes;	    /* length by the IP header, what is counted */
-	__u32 l3;	    /* offset of the IP header */
-	__u16 sport, dport; /* 0 for protocols without ports */
+	__u32 bytes;	     /* length by the IP header, what is counted */
+	__u32 l3;	     /* offset of the IP header */
+	__be16 sport, dport; /* 0 for protocols without ports */
 	__u16 vid;   /* outermost VLAN id that is not 0; 0: untagged or only priority-tagged */
 	__u8 proto;  /* behind the extension headers */
 	__u8 v6;     /* 1: IPv6 */
@@ -227,12 +227,12 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 	p->dport = 0;
 	p->quoted = 1;
 	if (has_ports(proto)) {
-		__u8 *l4 = bytes_at(&b, off, 4);
+		__be16 *l4 = bytes_at(&b, off, 4);
 
 		if (bytes_missing(&b, l4, 4) || off + 4 > end)
 			return CTB_R_BAD_QUOTE;
-		p->sport = l4[0] << 8 | l4[1];
-		p->dport = l4[2] << 8 | l4[3];
+		p->sport = l4[0];
+		p->dport = l4[1];
 	}
 	return CTB_PARSED;
 }
@@ -245,7 +245,7 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 				    struct ctb_pkt *p)
 {
 	ctb_place place = bytes_place(b, off);
-	__u8 proto = p->proto, *l4;
+	__u8 proto = p->proto;
 
 	if (proto == IPPROTO_TCP && !p->first_fragment) {
 		struct tcphdr *th = bytes_read(b, place, sizeof(*th));
@@ -253,8 +253,8 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 		if (bytes_missing(b, th, sizeof(*th)) || l4_len < sizeof(*th) || th->doff < 5 ||
 		    th->doff * 4U > l4_len)
 			return CTB_R_BAD_L4;
-		p->sport = bpf_ntohs(th->source);
-		p->dport = bpf_ntohs(th->dest);
+		p->sport = th->source;
+		p->dport = th->dest;
 		return CTB_PARSED;
 	}
 	if (proto == IPPROTO_UDP && !p->first_fragment) {
@@ -263,12 +263,13 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 		if (bytes_missing(b, uh, sizeof(*uh)) || l4_len < sizeof(*uh) ||
 		    bpf_ntohs(uh->len) < sizeof(*uh) || bpf_ntohs(uh->len) > l4_len)
 			return CTB_R_BAD_L4;
-		p->sport = bpf_ntohs(uh->source);
-		p->dport = bpf_ntohs(uh->dest);
+		p->sport = uh->source;
+		p->dport = uh->dest;
 		return CTB_PARSED;
 	}
 	if (has_ports(proto)) {
 		__u32 need = 4;
+		__be16 *l4;
 
 		if (!p->first_fragment)
 			need = proto == IPPROTO_UDPLITE ? 8 : 12;
@@ -281,14 +282,13 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 		l4 = bytes_read(b, place, 4);
 		if (bytes_missing(b, l4, 4))
 			return CTB_R_BAD_L4;
-		p->sport = l4[0] << 8 | l4[1];
-		p->dport = l4[2] << 8 | l4[3];
+		p->sport = l4[0];
+		p->dport = l4[1];
 		return CTB_PARSED;
 	}
 	if ((proto == IPPROTO_ICMP && !p->v6) || (proto == IPPROTO_ICMPV6 && p->v6)) {
-		__u8 type;
+		__u8 type, *l4 = bytes_read(b, place, 8);
 
-		l4 = bytes_read(b, place, 8);
 		if (bytes_missing(b, l4, 8) || l4_len < 8)
 			return CTB_R_BAD_L4;
 		type = l4[0];

@@ -108,8 +108,8 @@ static __always_inline int parse_fast(CTB_CTX *ctx, __u32 len, int l2, __be16 et
 	} else {
 		return 0;
 	}
-	p->sport = bpf_ntohs(((__be16 *)l4)[0]);
-	p->dport = bpf_ntohs(((__be16 *)l4)[1]);
+	p->sport = ((__be16 *)l4)[0];
+	p->dport = ((__be16 *)l4)[1];
 	return 1;
 }
 

@@ -12,15 +12,15 @@ static __always_inline __u32 foreign_mark(struct __sk_buff *skb)
 	return skb->mark & ~cfg.mark;
 }
 
-static __always_inline int ingress(struct __sk_buff *skb, int l2)
+static __always_inline void hand_over(struct __sk_buff *skb, int fragment)
 {
-	/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
-	__u32 was = skb->mark, mark = was & ~cfg.mark;
-	enum verdict v = judge(skb, l2);
+	(void)fragment;
+	skb->mark |= cfg.mark;
+}
 
-	if (v == UNTRACKED)
-		mark |= cfg.mark;
-	if (was != mark)
-		skb->mark = mark;
-	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
+/* A bit that came along (decapsulation, an earlier hook) is not our verdict. */
+static __always_inline void leave(struct __sk_buff *skb)
+{
+	if (skb->mark & cfg.mark)
+		skb->mark &= ~cfg.mark;
 }

@@ -2,8 +2,8 @@
 /*
  * tc ingress: judge the packet, and count it or forward it. The program never drops, changes no
  * packet but those that it forwards, and lets the next program run on all others. How a verdict is
- * handed over is up to the including program, which defines ingress(), foreign_mark(), and
- * DEFER_FRAGMENTS: 1 if it has to be told of fragments.
+ * handed over is up to the including program, which defines hand_over(), leave(), foreign_mark(),
+ * and DEFER_FRAGMENTS: 1 if it has to be told of fragments.
  */
 #ifndef CTB_TC_H
 #define CTB_TC_H
@@ -20,12 +20,19 @@
 
 /* Has the packet a mark of somebody else's, which may steer its routing? */
 static __always_inline __u32 foreign_mark(struct __sk_buff *skb);
-/* What to do with it, a TC_ACT_* value. l2: it has an Ethernet header; a compile-time constant. */
-static __always_inline int ingress(struct __sk_buff *skb, int l2);
+/* The packet is to be UNTRACKED; fragment: when the datagram is whole. */
+static __always_inline void hand_over(struct __sk_buff *skb, int fragment);
+/* It is not, or it has left the host. */
+static __always_inline void leave(struct __sk_buff *skb);
 
 static __always_inline int is_gso(struct __sk_buff *skb)
 {
 	return skb->gso_size != 0;
+}
+
+static __always_inline __u32 device_of(struct __sk_buff *skb)
+{
+	return skb->ifindex;
 }
 
 /*
@@ -173,7 +180,7 @@ static __always_inline int forward(struct __sk_buff *skb, const struct ctb_pkt *
 	return CTB_ROUTED;
 }
 
-/* What judge() found. */
+/* What is found of a packet that leaves the hot path. */
 enum verdict {
 	TRACKED,
 	UNTRACKED,
@@ -270,8 +277,21 @@ static __always_inline enum verdict judge_full(struct __sk_buff *skb, int l2)
 	return VERDICT_ACTION(v) == CTB_TRACK ? TRACKED : untracked(is_fragment(&p, r));
 }
 
-/* Judge the packet and count it, under its rule or under a reason. */
-static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
+static __always_inline int carry_out(struct __sk_buff *skb, enum verdict v)
+{
+	if (v == UNTRACKED || v == DEFERRED)
+		hand_over(skb, v == DEFERRED);
+	else
+		leave(skb);
+	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
+}
+
+/*
+ * Judge the packet and count it, under its rule or under a reason. Returns a TC_ACT_* value. l2: it
+ * has an Ethernet header; a compile-time constant. The hot path acts right here: a verdict that is
+ * returned first is looked at twice.
+ */
+static __always_inline int ingress(struct __sk_buff *skb, int l2)
 {
 	struct ctb_pkt p = {};
 	__u32 dir;
@@ -279,15 +299,16 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
 
 	if (UNLIKELY(skb->pkt_type == PACKET_OTHERHOST ||
 		     !parse_fast(skb, skb->len, l2, skb->protocol, &p)))
-		return judge_full(skb, l2);
+		return carry_out(skb, judge_full(skb, l2));
 	if (cfg.vlan_devices && skb->vlan_present &&
 	    vlan_device_judges(skb->ifindex, skb->vlan_tci & 0xfff))
 		v = NOT_JUDGED(CTB_R_VLAN_DEVICE);
 	else
-		v = classify(&p, skb->ifindex, 0);
+		v = classify(&p, THE_DEVICE_OF(skb), 0);
 	if (v < 0) {
 		count_reason(skb, &p, REASON_OF(v));
-		return TRACKED;
+		leave(skb);
+		return TC_ACT_UNSPEC;
 	}
 	dir = VERDICT_DIR(v);
 	if (cfg.forward && VERDICT_ACTION(v) == CTB_FORWARD) {
@@ -295,10 +316,14 @@ static __always_inline enum verdict judge(struct __sk_buff *skb, int l2)
 		/* Its own, or p would have to be in memory for all other packets too. */
 		struct ctb_pkt copy = copy_of(&p);
 
-		return try_forward(skb, MATCH(VERDICT_SLOT(v), dir, flags), &copy);
+		return carry_out(skb, try_forward(skb, MATCH(VERDICT_SLOT(v), dir, flags), &copy));
 	}
 	count_rule(VERDICT_SLOT(v), CTB_OUT_KERNEL, dir, p.bytes);
-	return VERDICT_ACTION(v) == CTB_TRACK ? TRACKED : UNTRACKED;
+	if (VERDICT_ACTION(v) == CTB_TRACK)
+		leave(skb);
+	else
+		hand_over(skb, 0);
+	return TC_ACT_UNSPEC;
 }
 
 /* Devices with an Ethernet header. */

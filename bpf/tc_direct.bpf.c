@@ -15,19 +15,19 @@ static __always_inline __u32 foreign_mark(struct __sk_buff *skb)
 	return skb->mark;
 }
 
-static __always_inline int ingress(struct __sk_buff *skb, int l2)
+/*
+ * A fragment that is UNTRACKED is not reassembled, and those without ports to judge by would wait
+ * for it in vain: the module waits until the datagram is whole.
+ *
+ * What it returns changes nothing: whoever has a conntrack entry by now keeps it.
+ */
+static __always_inline void hand_over(struct __sk_buff *skb, int fragment)
 {
-	enum verdict v = judge(skb, l2);
+	if (cfg.direct)
+		bpf_skb_ct_set_untracked(skb, fragment ? NF_UNTRACK_DEFER : 0);
+}
 
-	/*
-	 * A fragment that is UNTRACKED is not reassembled, and those without ports to judge by
-	 * would wait for it in vain: the module waits until the datagram is whole.
-	 *
-	 * What it returns changes nothing: whoever has a conntrack entry by now keeps it.
-	 */
-	if (v == UNTRACKED && cfg.direct)
-		bpf_skb_ct_set_untracked(skb, 0);
-	else if (v == DEFERRED && cfg.direct)
-		bpf_skb_ct_set_untracked(skb, NF_UNTRACK_DEFER);
-	return v == FORWARDED ? TC_ACT_REDIRECT : TC_ACT_UNSPEC;
+static __always_inline void leave(struct __sk_buff *skb)
+{
+	(void)skb;
 }

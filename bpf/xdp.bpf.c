@@ -18,6 +18,11 @@ static __always_inline int is_gso(struct xdp_md *ctx)
 	return 0;
 }
 
+static __always_inline __u32 device_of(struct xdp_md *ctx)
+{
+	return ctx->ingress_ifindex;
+}
+
 /* Multi-buffer frames have more than data_end - data. Global: verified once. */
 __noinline int parse_full(struct xdp_md *ctx, struct ctb_pkt *out)
 {
@@ -70,7 +75,7 @@ static __always_inline int maybe_partial(struct xdp_md *ctx, const struct ctb_pk
 			return 1;
 		check = uh->check;
 		if (!check)
-			return is_tunnel_port(p->dport);
+			return is_tunnel_port(bpf_ntohs(p->dport));
 		break;
 	}
 	case IPPROTO_SCTP: {
@@ -283,7 +288,7 @@ int ctb_xdp(struct xdp_md *ctx)
 
 	if (UNLIKELY(!parse_fast(ctx, ctx->data_end - ctx->data, 1, 0, &p)))
 		return judge_full(ctx);
-	v = classify(&p, ctx->ingress_ifindex, 0);
+	v = classify(&p, THE_DEVICE_OF(ctx), 0);
 	if (v < 0 || VERDICT_ACTION(v) != CTB_FORWARD || VERDICT_FLAGS(v) & CTB_E_LOCAL)
 		return XDP_PASS;
 	/* Its own, or p would have to be in memory for all other packets too. */

@@ -125,7 +125,7 @@ static int assign_bits(struct build *b, struct diag *d)
 			next, CTB_MAX_ENTRIES);
 		return -E2BIG;
 	}
-	b->words = (next + 63) / 64;
+	b->words = next ? (next + 63) / 64 : 1;
 	b->stride = b->words > 1 ? b->words + 1 : 1;
 	out->config.words = (__u32)b->words;
 	out->config.words_per_bit = b->words > CTB_SUMMARY_BITS ? 2 : 1;
@@ -474,6 +474,9 @@ static void mask_fields(struct build *b)
 {
 	struct ctb_config *cfg = &b->out->config;
 
+	/* Without entries the first answer has to be that none fits. */
+	if (!b->in->n)
+		cfg->uses[CTB_F_PROTO] = ~0ULL;
 	for (size_t i = 0; i < b->in->n; i++) {
 		const struct entry *e = &b->in->e[i];
 		__u64 bit = 1ULL << b->bit_of[i];
@@ -544,7 +547,7 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 
 	if (err)
 		return err;
-	f = fields_used(&split);
+	f = split.n ? fields_used(&split) : 1U << CTB_F_PROTO;
 	c.config.fields = f;
 	for (size_t i = 0; i < in->n; i++)
 		c.config.forward |= in->e[i].action == CTB_FORWARD;

@@ -245,7 +245,8 @@ struct ctb_ports {
 	__u16 class_of[256][256];
 };
 
-#define CTB_PORT_CLASS(p, port) ((p)->class_of[(p)->page[(port) >> 8]][(port)&0xff])
+#define CTB_PORT_CLASS_OF(p, upper, lower) ((p)->class_of[(p)->page[upper]][lower])
+#define CTB_PORT_CLASS(p, port)		   CTB_PORT_CLASS_OF(p, (port) >> 8, (port)&0xff)
 
 /*
  * IPv4 addresses: the address space is cut into ranges of one class each (prefixes of all sets
@@ -388,7 +389,7 @@ _Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
 struct ctb_config {
 	__u32 mark;	       /* the one skb->mark bit between tc and nft */
 	__u32 fields;	       /* bit per enum ctb_field: some rule looks at it */
-	__u32 words;	       /* 64-bit words in a bitmap; 0: no rules at all */
+	__u32 words;	       /* 64-bit words in a bitmap, at least one, which may be all zero */
 	__u32 words_per_bit;   /* words behind one summary bit */
 	__u32 levels6;	       /* levels of the IPv6 tree */
 	__u32 iif_classes;     /* rows of bits_iif, see CTB_FIELDS */

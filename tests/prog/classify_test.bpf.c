@@ -31,8 +31,8 @@ static __always_inline int look(struct __sk_buff *skb, int l2, struct ctb_test_s
 	s->src_lo = p.src_lo;
 	s->dst_hi = p.dst_hi;
 	s->dst_lo = p.dst_lo;
-	s->sport = p.sport;
-	s->dport = p.dport;
+	s->sport = bpf_ntohs(p.sport);
+	s->dport = bpf_ntohs(p.dport);
 	s->proto = p.proto;
 	s->v6 = p.v6;
 	s->quoted = p.quoted;
