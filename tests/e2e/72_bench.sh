@@ -76,8 +76,14 @@ with_nft() { # EDIT CONTENDER
 with_nft '' nft,tracked >/dev/null
 fails with_nft 's/ notrack$//' nft
 has "tracked after all" "$OUT" "conntrack entries, expected 0"
-fails with_nft '/ct state/d' tracked
-has "not tracked" "$OUT" "0 conntrack entries, expected 65536"
-fails with_nft 's/hook forward priority 0; policy accept;/& udp sport 2000-3000 drop/' tracked
+fails with_nft 's/hook forward priority 0; policy accept;/& udp sport 2000-3000 drop/' nft
 has "lost" "$OUT" "did not arrive as they should"
+measured=$(jq -r '.groups[] | select(.name == "base") | .rows[] | select(.contender == "tracked") |
+	.ns.median' $LAB/a.json)
+if [[ $measured == null ]]; then
+	say "left out: nf_conntrack_max has no room for 64 k flows" # and only the host may raise it
+else
+	fails with_nft '/ct state/d' tracked
+	has "not tracked" "$OUT" "0 conntrack entries, expected 65536"
+fi
 pass
