@@ -215,12 +215,14 @@ json_t *report_stats(const struct daemon *d)
 	struct ctb_fallback_counters fallbacks[CTB_FB_MAX] = {};
 	struct ctb_count reasons[CTB_R_MAX] = {};
 	json_t *root, *failsafe;
-	int err;
+	int err = 0;
 
 	if (!c || datapath_read_rules(d->dp, c->receive) || datapath_read_reasons(d->dp, reasons) ||
 	    datapath_read_fallbacks(d->dp, fallbacks) || datapath_read_output(d->dp, c->output))
 		return NULL;
-	err = output_counts_nft(d->live.rs, c->output);
+	/* A table that is not wanted any more has counts until it is taken away. */
+	if (nft_half_wanted(d) || d->nft)
+		err = output_counts_nft(d->live.rs, c->output);
 	if (err == -ENOENT && !nft_half_wanted(d))
 		err = 0;
 	failsafe = json_pack("{s:o,s:o}", "receive", all_outcomes(&c->receive[CTB_SLOT_FAILSAFE]),

@@ -44,6 +44,7 @@ Test(hand_over, the_table_goes_when_programs_judge_everywhere)
 	cr_expect_null(d->nft);
 	cr_expect_eq(fake.carried[d->live.rs->rules[1].slot].count[CTB_DIR_REPLY].packets, 44);
 	cr_expect_eq(fake.carried[CTB_SLOT_FAILSAFE].count[CTB_DIR_ORIG].bytes, 2200);
+	cr_expect_eq(sent_by_rule_2(), 44); /* nft is not asked any more */
 	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack gre\"}"));
 	expect_trace(" prepare zero info commit sweep-both journal ");
 	cr_expect_not(nft_half_wanted(d));
