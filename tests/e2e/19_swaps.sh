@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# 1,000 changes of the rules under load (200 where CTB_SLOW says that it is slow): no packet of a flow that both old and new rules bypass is
-# tracked or lost, its counters never go back.
+# 1,000 changes of the rules under load (200 where CTB_SLOW says that it is slow): no packet of a flow
+# that both old and new rules bypass is tracked or lost, its counters never go back.
 # timeout: 240
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
