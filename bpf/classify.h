@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The classifier: each field of a packet maps to a class, each class to a bitmap of entries; the
- * AND of the bitmaps holds every entry that fits. Neither rules nor prefixes are walked, so that
- * a packet pays the same with one rule as with a thousand.
+ * AND of the bitmaps holds every entry that fits. Where entries are many, those that look at one
+ * port only have their answers in a table by the port's class instead. Neither rules nor prefixes
+ * are walked, so that a packet pays the same with one rule as with a thousand.
  */
 #ifndef CTB_CLASSIFY_H
 #define CTB_CLASSIFY_H
@@ -431,17 +432,36 @@ static __always_inline int classify_many(const struct ctb_pkt *p, struct ctb_dev
 
 /* And among up to 64: they are in first-match order, and the lowest bit wins. */
 static __always_inline int classify_one(const struct ctb_pkt *p, struct ctb_device dev,
-					int any_port)
+					int any_port, const struct ctb_entry *by_port)
 {
 	const volatile struct ctb_entry *e;
 	int failed;
 	__u64 m;
 
 	m = fitting(p, dev, any_port, ONLY_FORWARD ? cfg.forward_bits : ~0ULL, &failed);
-	if (!m)
-		return NOT_JUDGED(failed ? CTB_R_INTERNAL : CTB_R_NO_MATCH);
+	if (!m) {
+		if (failed)
+			return NOT_JUDGED(CTB_R_INTERNAL);
+		return by_port ? (int)VERDICT(by_port) : NOT_JUDGED(CTB_R_NO_MATCH);
+	}
 	e = &small.entries[CTB_BIT_PLACE(m & -m)];
-	return (int)VERDICT(e);
+	return (int)(by_port && by_port->prio < e->prio ? VERDICT(by_port) : VERDICT(e));
+}
+
+_Static_assert((int)CTB_NO_VERDICT == NOT_JUDGED(CTB_R_NO_MATCH), "as the tables by port have it");
+
+/* The first entry that looks at a port only, or that no such entry fits; NULL: no answer. */
+static __always_inline const struct ctb_entry *first_by_port(const struct ctb_pkt *p, int any_port)
+{
+	__u32 proto = proto_class[p->proto];
+	__u32 dkey = port_class(p->dport, any_port) * cfg.proto_classes + proto;
+	__u32 skey = port_class(p->sport, any_port) * cfg.proto_classes + proto;
+	const struct ctb_entry *d = bpf_map_lookup_elem(&by_dport, &dkey);
+	const struct ctb_entry *s = bpf_map_lookup_elem(&by_sport, &skey);
+
+	if (!d || !s)
+		return NULL;
+	return d->prio < s->prio ? d : s;
 }
 
 /*
@@ -449,9 +469,19 @@ static __always_inline int classify_one(const struct ctb_pkt *p, struct ctb_devi
  */
 static __always_inline int classify(const struct ctb_pkt *p, struct ctb_device dev, int any_port)
 {
+	const struct ctb_entry *e = NULL;
+
 	if (cfg.words > 1)
 		return classify_many(p, dev, any_port);
-	return classify_one(p, dev, any_port);
+	if (cfg.proto_classes) {
+		e = first_by_port(p, any_port);
+		if (!e)
+			return NOT_JUDGED(CTB_R_INTERNAL);
+		/* Ranks differ; equal is what is none. */
+		if (e->prio <= cfg.first_in_bits)
+			return (int)VERDICT(e);
+	}
+	return classify_one(p, dev, any_port, e);
 }
 
 /* The same as a global function, for what is not in the hot path: verified once. */

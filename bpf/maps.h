@@ -32,6 +32,8 @@ CTB_ARRAY(addr4_top, struct ctb_addr4_top);
 CTB_ARRAY(addr4_index, struct ctb_addr4_index);
 CTB_ARRAY(addr4_pages, struct ctb_addr4_page);
 CTB_ARRAY(addr6_nodes, struct ctb_addr6_node);
+CTB_ARRAY(by_dport, struct ctb_entry);
+CTB_ARRAY(by_sport, struct ctb_entry);
 CTB_ARRAY(bits_proto, __u64);
 CTB_ARRAY(bits_src, __u64);
 CTB_ARRAY(bits_dst, __u64);

@@ -29,6 +29,8 @@ void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry)
 {
 	size_t bit = b->bit_of[entry];
 
+	if (bit == BY_PORT)
+		return;
 	row_words(b, f, row)[bit / 64] |= 1ULL << (bit % 64);
 }
 
@@ -73,6 +75,7 @@ static size_t place_groups(struct build *b, size_t least)
 
 	for (size_t i = 0; i < in->n; i++)
 		count[shape(&in->e[i])]++;
+	/* None is BY_PORT where there are so many. */
 	for (unsigned int g = 0; g < GROUPS; g++) {
 		if (count[g] < least || !count[g])
 			continue;
@@ -102,16 +105,32 @@ static __u8 entry_flags(const struct entry *e)
 	return f;
 }
 
+struct ctb_entry entry_at(const struct entries *in, size_t i)
+{
+	return (struct ctb_entry){
+		.prio = (__u32)i,
+		.slot = (__u16)in->e[i].slot,
+		.action = in->e[i].action,
+		.flags = entry_flags(&in->e[i]),
+	};
+}
+
 static int assign_bits(struct build *b, struct diag *d)
 {
 	const struct entries *in = b->in;
 	struct compiled *out = b->out;
-	size_t next = in->n;
+	size_t next = 0;
 
-	for (size_t i = 0; i < in->n; i++)
-		b->bit_of[i] = i;
+	out->config.first_in_bits = CTB_NO_ENTRY;
+	for (size_t i = 0; i < in->n; i++) {
+		if (b->bit_of[i] == BY_PORT)
+			continue;
+		if (!next)
+			out->config.first_in_bits = (__u32)i;
+		b->bit_of[i] = next++;
+	}
 	/* Words are not worth saving before they run out. */
-	for (size_t least = 1; in->n > 64 && least <= 32; least *= 32) {
+	for (size_t least = 1; b->n_bits > 64 && least <= 32; least *= 32) {
 		next = place_groups(b, least);
 		if (next <= CTB_MAX_ENTRIES)
 			break;
@@ -135,13 +154,10 @@ static int assign_bits(struct build *b, struct diag *d)
 		return -ENOMEM;
 	for (size_t i = 0; i < next; i++)
 		out->entries[i].prio = CTB_NO_ENTRY; /* padding, no bitmap has its bit */
-	for (size_t i = 0; i < in->n; i++)
-		out->entries[b->bit_of[i]] = (struct ctb_entry){
-			.prio = (__u32)i,
-			.slot = (__u16)in->e[i].slot,
-			.action = in->e[i].action,
-			.flags = entry_flags(&in->e[i]),
-		};
+	for (size_t i = 0; i < in->n; i++) {
+		if (b->bit_of[i] != BY_PORT)
+			out->entries[b->bit_of[i]] = entry_at(in, i);
+	}
 	return 0;
 }
 
@@ -171,6 +187,9 @@ static int compile_proto(struct build *b)
 			first[classes++] = (__u8)p;
 		out->proto_class[p] = (__u8)c;
 	}
+	out->classes[CTB_F_PROTO] = classes;
+	if (!(out->config.fields & 1U << CTB_F_PROTO))
+		return 0;
 	err = rows_alloc(b, CTB_F_PROTO, classes);
 	if (err)
 		return err;
@@ -298,6 +317,7 @@ static int fill_addr_rows(struct build *b, enum ctb_field f, const size_t *use_o
 	_free_ size_t *head = malloc(b->n_uses * sizeof(*head));
 	int err = rows_alloc(b, f, classes);
 
+	b->out->classes[f] = classes;
 	if (err)
 		return err;
 	if (!next || !head)
@@ -419,6 +439,7 @@ static int compile_iif(struct build *b)
 		out->iif_class[h->ifs[i].ifindex] = (__u16)c;
 	}
 	out->config.iif_classes = (__u32)classes;
+	out->classes[CTB_F_IIF] = 3 * classes + 1;
 	err = rows_alloc(b, CTB_F_IIF, 3 * classes + 1);
 	if (err)
 		return err;
@@ -446,8 +467,7 @@ static int compile_iif(struct build *b)
 	return 0;
 }
 
-/* The fields that an entry looks at, a bit for each. */
-static __u32 fields_of(const struct entry *e)
+__u32 fields_of(const struct entry *e)
 {
 	__u32 f = 0;
 
@@ -460,12 +480,15 @@ static __u32 fields_of(const struct entry *e)
 	return f;
 }
 
-static __u32 fields_used(const struct entries *in)
+/* Those that any looks at, or only, by_port false, those in the bitmaps. */
+static __u32 fields_used(const struct build *b, bool by_port)
 {
 	__u32 f = 0;
 
-	for (size_t i = 0; i < in->n; i++)
-		f |= fields_of(&in->e[i]);
+	for (size_t i = 0; i < b->in->n; i++) {
+		if (by_port || b->bit_of[i] != BY_PORT)
+			f |= fields_of(&b->in->e[i]);
+	}
 	return f;
 }
 
@@ -479,9 +502,12 @@ static void mask_fields(struct build *b)
 		cfg->uses[CTB_F_PROTO] = ~0ULL;
 	for (size_t i = 0; i < b->in->n; i++) {
 		const struct entry *e = &b->in->e[i];
-		__u64 bit = 1ULL << b->bit_of[i];
 		__u32 fields = fields_of(e);
+		__u64 bit;
 
+		if (b->bit_of[i] == BY_PORT)
+			continue;
+		bit = 1ULL << b->bit_of[i];
 		if (e->action == CTB_FORWARD && e->transit_only)
 			cfg->forward_bits |= bit;
 		for (int f = 0; f < CTB_F_MAX; f++)
@@ -547,13 +573,18 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 
 	if (err)
 		return err;
-	f = split.n ? fields_used(&split) : 1U << CTB_F_PROTO;
-	c.config.fields = f;
 	for (size_t i = 0; i < in->n; i++)
 		c.config.forward |= in->e[i].action == CTB_FORWARD;
 	b.bit_of = calloc(split.n ? split.n : 1, sizeof(*b.bit_of));
-	err = b.bit_of ? assign_bits(&b, d) : -ENOMEM;
-	if (!err && f & 1U << CTB_F_PROTO)
+	if (!b.bit_of) {
+		free(split.e);
+		return -ENOMEM;
+	}
+	choose_by_port(&b);
+	f = fields_used(&b, true);
+	c.config.fields = split.n ? fields_used(&b, false) : 1U << CTB_F_PROTO;
+	err = assign_bits(&b, d);
+	if (!err && ((f | c.config.fields) & 1U << CTB_F_PROTO || b.n_bits < split.n))
 		err = compile_proto(&b);
 	if (!err && f & (1U << CTB_F_SRC | 1U << CTB_F_DST))
 		err = compile_addrs(&b, d);
@@ -587,6 +618,8 @@ void compiled_free(struct compiled *c)
 	free(c->entries);
 	for (int f = 0; f < CTB_F_MAX; f++)
 		free(c->bits[f].v);
+	free(c->by_dport);
+	free(c->by_sport);
 	free(c->ports);
 	free(c->top4);
 	free(c->index4);

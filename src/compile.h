@@ -20,6 +20,9 @@ struct compiled {
 	struct ctb_entry *entries; /* by bit */
 	size_t n_entries;
 	struct bits bits[CTB_F_MAX];
+	size_t classes[CTB_F_MAX];	       /* 0: no rule looks at the field */
+	struct ctb_entry *by_dport, *by_sport; /* NULL: not used */
+	size_t n_by_port;
 	__u8 proto_class[256];
 	struct ctb_small small;	    /* a copy of some of this, if config.words is 1 */
 	struct ctb_ports *ports;    /* NULL: no rule looks at ports */
@@ -42,10 +45,10 @@ int compile(const struct entries *entries, const struct host *host, __u32 mark,
 void compiled_free(struct compiled *c);
 
 /*
- * What the tables say of one packet, computed as the BPF program does: the bit number, or
- * CTB_NO_ENTRY. Used to find stale conntrack entries and by `check`. Addresses of IPv4 in
- * lo of src/dst as a host-order number. quoted: judged as the packet inside an ICMP error. output:
- * as one that this host sends, by device ifindex.
+ * What the tables say of one packet, computed as the BPF program does: the entry, in c, or NULL.
+ * Used to find stale conntrack entries. Addresses of IPv4 in lo of src/dst as a host-order number.
+ * quoted: judged as the packet inside an ICMP error. output: as one that this host sends, by device
+ * ifindex.
  */
 struct tuple {
 	bool v6, quoted, output;
@@ -54,6 +57,6 @@ struct tuple {
 	__u64 src_hi, src_lo, dst_hi, dst_lo;
 	__u32 ifindex;
 };
-__u32 compiled_lookup(const struct compiled *c, const struct tuple *t);
+const struct ctb_entry *compiled_lookup(const struct compiled *c, const struct tuple *t);
 
 #endif

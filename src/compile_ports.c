@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Ports: two numbers that no entry tells apart have one class. */
+/*
+ * Ports: two numbers that no entry tells apart have one class. And what a class means for entries
+ * that look at nothing else but the protocol: a table has the first that fits (by_dport, by_sport).
+ */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -141,6 +144,86 @@ static int fill_port_rows(struct build *b, enum ctb_field f, const struct port_c
 	return 0;
 }
 
+static bool looks_only_at(const struct entry *e, enum ctb_field port)
+{
+	return !(fields_of(e) & ~(1U << CTB_F_PROTO | 1U << port));
+}
+
+/*
+ * The tables by port cost a packet two lookups and spare it the bitmaps, unless an entry in those
+ * comes before what the tables say. They are worth it where more than 64 entries are reduced to 64.
+ * Forward entries stay in the bitmaps: those of their two that forward look at addresses too.
+ */
+void choose_by_port(struct build *b)
+{
+	const struct entries *in = b->in;
+	bool ports = false;
+
+	b->n_bits = 0;
+	for (size_t i = 0; i < in->n; i++) {
+		const struct entry *e = &in->e[i];
+		bool only = looks_only_at(e, CTB_F_DPORT) || looks_only_at(e, CTB_F_SPORT);
+
+		b->bit_of[i] = only && e->action != CTB_FORWARD ? BY_PORT : 0;
+		b->n_bits += b->bit_of[i] != BY_PORT;
+		ports |= e->sport || e->dport;
+	}
+	if (ports && in->n > 64 && b->n_bits <= 64)
+		return;
+	memset(b->bit_of, 0, in->n * sizeof(*b->bit_of));
+	b->n_bits = in->n;
+}
+
+/* One table: each class of the port, and of the protocol, its first entry. */
+static void fill_by_port(const struct build *b, enum ctb_field f, const struct port_classes *pc,
+			 const size_t *list_of, struct ctb_entry *table)
+{
+	size_t protos = b->out->classes[CTB_F_PROTO];
+	__u8 a_proto[256];
+
+	for (int p = 0; p < 256; p++)
+		a_proto[b->out->proto_class[p]] = (__u8)p;
+	for (size_t i = 0; i < (pc->n + 1) * protos; i++)
+		table[i] = (struct ctb_entry){ .prio = CTB_NO_ENTRY, .verdict = CTB_NO_VERDICT };
+	for (size_t i = 0; i < b->in->n; i++) {
+		const struct entry *e = &b->in->e[i];
+		size_t l = list_of[i];
+
+		/* What looks at no port is in by_dport. */
+		if (b->bit_of[i] != BY_PORT || !(f == CTB_F_DPORT ? !e->sport : !!e->sport))
+			continue;
+		for (size_t c = 0; c <= pc->n; c++) {
+			const __u64 *set = &pc->sets[c * pc->words];
+
+			if (c < pc->n && l != SIZE_MAX && !(set[l / 64] >> (l % 64) & 1))
+				continue;
+			for (size_t p = 0; p < protos; p++) {
+				struct ctb_entry *cell = &table[c * protos + p];
+
+				if (cell->prio == CTB_NO_ENTRY && proto_has(&e->proto, a_proto[p]))
+					*cell = entry_at(b->in, i);
+			}
+		}
+	}
+}
+
+static int make_by_port(struct build *b, const struct port_classes *pc, const size_t *sport,
+			const size_t *dport)
+{
+	struct compiled *out = b->out;
+	size_t protos = out->classes[CTB_F_PROTO];
+
+	out->n_by_port = (pc->n + 1) * protos;
+	out->by_dport = calloc(out->n_by_port, sizeof(*out->by_dport));
+	out->by_sport = calloc(out->n_by_port, sizeof(*out->by_sport));
+	if (!out->by_dport || !out->by_sport)
+		return -ENOMEM;
+	out->config.proto_classes = (__u32)protos;
+	fill_by_port(b, CTB_F_DPORT, pc, dport, out->by_dport);
+	fill_by_port(b, CTB_F_SPORT, pc, sport, out->by_sport);
+	return 0;
+}
+
 int compile_ports(struct build *b)
 {
 	const struct entries *in = b->in;
@@ -148,6 +231,7 @@ int compile_ports(struct build *b)
 	_free_ size_t *sport = calloc(in->n, sizeof(*sport));
 	_free_ size_t *dport = calloc(in->n, sizeof(*dport));
 	_free_ __u16 *class_of = calloc(65536, sizeof(*class_of));
+	bool sports = false, dports = false;
 	int err = 0;
 
 	b->out->ports = calloc(1, sizeof(*b->out->ports));
@@ -156,6 +240,8 @@ int compile_ports(struct build *b)
 	for (size_t i = 0; !err && i < in->n; i++) {
 		sport[i] = SIZE_MAX;
 		dport[i] = SIZE_MAX;
+		sports |= !!in->e[i].sport;
+		dports |= !!in->e[i].dport;
 		if (in->e[i].sport)
 			err = intern_list(&pc, in->e[i].sport, &sport[i]);
 		if (!err && in->e[i].dport)
@@ -166,6 +252,10 @@ int compile_ports(struct build *b)
 	if (!err)
 		page_ports(class_of, b->out->ports);
 	b->out->config.any_port = (__u32)pc.n;
+	b->out->classes[CTB_F_SPORT] = sports ? pc.n + 1 : 0;
+	b->out->classes[CTB_F_DPORT] = dports ? pc.n + 1 : 0;
+	if (!err && b->n_bits < in->n)
+		err = make_by_port(b, &pc, sport, dport);
 	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)
 		err = fill_port_rows(b, CTB_F_SPORT, &pc, sport);
 	if (!err && b->out->config.fields & 1U << CTB_F_DPORT)

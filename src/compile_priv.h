@@ -12,11 +12,14 @@ struct addr_use {
 	size_t first_atom, n_atoms; /* into build.use_atoms */
 };
 
+#define BY_PORT SIZE_MAX
+
 struct build {
 	const struct entries *in;
 	const struct host *host;
 	struct compiled *out;
-	size_t *bit_of; /* entry to bit */
+	size_t *bit_of; /* entry to bit; BY_PORT: it has none */
+	size_t n_bits;	/* entries that have one */
 	size_t words, stride;
 
 	struct addr_use *uses; /* distinct ones */
@@ -31,14 +34,24 @@ struct build {
 
 /* --- compile.c --- */
 
+/* The fields that an entry looks at, a bit for each. */
+__u32 fields_of(const struct entry *e);
+/* The i-th entry as programs get it. */
+struct ctb_entry entry_at(const struct entries *in, size_t i);
 /* A field's bitmaps, all zero. 0 or -ENOMEM. */
 int rows_alloc(struct build *b, enum ctb_field f, size_t rows);
-/* Class `row` of the field is one that this entry accepts. */
+/* Class `row` of the field is one that this entry accepts; for no entry of BY_PORT. */
 void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry);
 
 /* --- compile_ports.c --- */
 
-/* Table `ports` and the rows of both ports, as far as they are used. 0 or -ENOMEM. */
+/*
+ * Which entries the tables by port answer for, if those are worth it: their bit_of becomes BY_PORT,
+ * all others' 0; n_bits counts those.
+ */
+void choose_by_port(struct build *b);
+/* Table `ports`, the tables by port and the rows of both ports, as far as they are used. 0 or
+ * -ENOMEM. */
 int compile_ports(struct build *b);
 
 #endif

@@ -110,9 +110,9 @@ static bool tuple_of(const struct nf_conntrack *ct, bool reply, struct tuple *t)
 
 static bool verdict(const struct compiled *c, const struct tuple *t)
 {
-	__u32 bit = compiled_lookup(c, t);
+	const struct ctb_entry *e = compiled_lookup(c, t);
 
-	return bit != CTB_NO_ENTRY && c->entries[bit].action != CTB_TRACK;
+	return e && e->action != CTB_TRACK;
 }
 
 /*

@@ -9,9 +9,10 @@
 #include "datapath_load.h"
 
 const char *const generation_maps[] = {
-	"entries",    "ports",	      "addr4_top", "addr4_index", "addr4_pages", "addr6_nodes",
-	"bits_proto", "bits_src",     "bits_dst",  "bits_sport",  "bits_dport",	 "bits_iif",
-	"iif",	      "vlan_devices", "netdevs",   "egress",	  NULL,
+	"entries",	"ports",      "addr4_top",  "addr4_index", "addr4_pages",
+	"addr6_nodes",	"by_dport",   "by_sport",   "bits_proto",  "bits_src",
+	"bits_dst",	"bits_sport", "bits_dport", "bits_iif",	   "iif",
+	"vlan_devices", "netdevs",    "egress",	    NULL,
 };
 
 /* One array map's contents: n elements of size bytes each. */
@@ -21,7 +22,7 @@ struct table {
 	size_t n, size;
 };
 
-#define TABLES (6 + CTB_F_MAX)
+#define TABLES (8 + CTB_F_MAX)
 
 static void list_tables(const struct compiled *c, struct table *t)
 {
@@ -38,6 +39,8 @@ static void list_tables(const struct compiled *c, struct table *t)
 	t[i++] = (struct table){ "addr4_index", c->index4, c->n_index4, sizeof(*c->index4) };
 	t[i++] = (struct table){ "addr4_pages", c->pages4, c->n_pages4, sizeof(*c->pages4) };
 	t[i++] = (struct table){ "addr6_nodes", c->nodes6, c->n_nodes6, sizeof(*c->nodes6) };
+	t[i++] = (struct table){ "by_dport", c->by_dport, c->n_by_port, sizeof(*c->by_dport) };
+	t[i++] = (struct table){ "by_sport", c->by_sport, c->n_by_port, sizeof(*c->by_sport) };
 	for (int f = 0; f < CTB_F_MAX; f++)
 		t[i++] = (struct table){ bits_maps[f], c->bits[f].v,
 					 c->bits[f].rows * c->bits[f].stride, sizeof(__u64) };

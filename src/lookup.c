@@ -42,9 +42,16 @@ static __u32 class6(const struct compiled *c, __u64 hi, __u64 lo)
 	return 0;
 }
 
-__u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
+static void better(const struct ctb_entry *e, const struct ctb_entry **best)
 {
-	__u32 class_of[CTB_F_MAX] = {}, best = CTB_NO_ENTRY, best_prio = CTB_NO_ENTRY;
+	if (e->prio != CTB_NO_ENTRY && (!*best || e->prio < (*best)->prio))
+		*best = e;
+}
+
+const struct ctb_entry *compiled_lookup(const struct compiled *c, const struct tuple *t)
+{
+	const struct ctb_entry *best = NULL;
+	__u32 class_of[CTB_F_MAX] = {};
 	size_t words = c->config.words, stride = words > 1 ? words + 1 : 1;
 
 	class_of[CTB_F_PROTO] = c->proto_class[t->proto];
@@ -68,6 +75,14 @@ __u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
 		if (t->output && t->quoted)
 			class_of[CTB_F_IIF] = 3 * c->config.iif_classes;
 	}
+	if (c->config.proto_classes) {
+		size_t n = c->config.proto_classes, proto = class_of[CTB_F_PROTO];
+
+		better(&c->by_dport[class_of[CTB_F_DPORT] * n + proto], &best);
+		better(&c->by_sport[class_of[CTB_F_SPORT] * n + proto], &best);
+		if (c->config.first_in_bits == CTB_NO_ENTRY)
+			return best;
+	}
 	for (size_t w = 0; w < words; w++) {
 		__u64 m = ~0ULL;
 
@@ -76,12 +91,9 @@ __u32 compiled_lookup(const struct compiled *c, const struct tuple *t)
 				m &= c->bits[f].v[class_of[f] * stride + (words > 1) + w];
 		}
 		for (; m; m &= m - 1) {
-			__u32 bit = (__u32)(w * 64) + (__u32)__builtin_ctzll(m);
+			size_t bit = w * 64 + (size_t)__builtin_ctzll(m);
 
-			if (c->entries[bit].prio < best_prio) {
-				best_prio = c->entries[bit].prio;
-				best = bit;
-			}
+			better(&c->entries[bit], &best);
 		}
 	}
 	return best;

@@ -263,8 +263,8 @@ json_t *report_sizes(const struct live *l)
 		prefixes += inline_prefixes(&rs->rules[i].saddr) +
 			    inline_prefixes(&rs->rules[i].daddr);
 	for (size_t f = 0; f < CTB_F_MAX; f++) {
-		if (l->compiled.config.fields & 1U << f)
-			json_object_set_new(classes, fields[f], number(l->compiled.bits[f].rows));
+		if (l->compiled.classes[f])
+			json_object_set_new(classes, fields[f], number(l->compiled.classes[f]));
 	}
 	return json_pack("{s:o,s:o,s:o,s:o,s:o}", "rules", number(rs->n_rules), "entries",
 			 number(l->entries.n), "sets", number(rs->n_sets), "prefixes",

@@ -15,7 +15,7 @@
 
 /*
  * A rule becomes at most four entries: one per orientation, two for each `port` match. An entry
- * is one bit in every bitmap of the classifier; entry order is rule order.
+ * is one bit in every bitmap of the classifier, or in tables by port; entry order is rule order.
  */
 #define CTB_MAX_RULES	  2048 /* counter slots; slot 0 belongs to failsafe */
 #define CTB_MAX_ENTRIES	  8192 /* bits in a bitmap */
@@ -213,7 +213,7 @@ struct ctb_clsact {
 	__u32 created; /* 1: the qdisc is ours too, and goes when the filter goes */
 };
 
-/* Map `entries`: key is the entry's number (its bit). */
+/* An entry; map `entries` has those in the bitmaps, key: its number (its bit). */
 struct ctb_entry {
 	__u32 prio; /* rank in first-match order: the lowest of all matching entries wins */
 	union {
@@ -310,6 +310,14 @@ struct ctb_addr6_node {
 _Static_assert(sizeof(struct ctb_addr6_node) == 144, "map layout");
 
 /*
+ * Maps `by_dport` and `by_sport`, in use if config.proto_classes is not 0: the first of the entries
+ * that look at nothing but the protocol and that port (by_dport: or at the protocol alone), by
+ * class of the port * proto_classes + class of the protocol. All bits set: there is none. Those
+ * entries are in no bitmap.
+ */
+#define CTB_NO_VERDICT 0xffffffffU
+
+/*
  * Bitmaps. Each field has a map `bits_*` of __u64. With words == 1 the row of class c is
  * element c. Otherwise a row has 1 + words elements from c * (1 + words): first the summary,
  * whose bit i says that words i * words_per_bit ... are not all zero, then the words.
@@ -388,7 +396,7 @@ _Static_assert(sizeof(struct ctb_netdev) == 24, "map layout");
  */
 struct ctb_config {
 	__u32 mark;	       /* the one skb->mark bit between tc and nft */
-	__u32 fields;	       /* bit per enum ctb_field: some rule looks at it */
+	__u32 fields;	       /* bit per enum ctb_field: some entry in the bitmaps looks at it */
 	__u32 words;	       /* 64-bit words in a bitmap, at least one, which may be all zero */
 	__u32 words_per_bit;   /* words behind one summary bit */
 	__u32 levels6;	       /* levels of the IPv6 tree */
@@ -404,6 +412,8 @@ struct ctb_config {
 	__u32 netdev_slots;    /* elements of map `netdevs` */
 	__u32 flat4;	       /* 1: addr4_index has an element for each /16, in order */
 	__u32 direct;	       /* 1: call the kfuncs of nf_untrack_bpf; 0: judge and count only */
+	__u32 proto_classes;   /* not 0: by_dport and by_sport are in use, with words == 1 */
+	__u32 first_in_bits; /* the lowest rank of the entries in the bitmaps; CTB_NO_ENTRY: none */
 	__u32 pad;
 };
 

@@ -327,6 +327,20 @@ static bool say_proto(struct rng *r, struct strbuf *b)
 	return false;
 }
 
+/* What hosts have many of, and what tables by port answer for. */
+static void say_port_rule(struct rng *r, const struct world *w, struct strbuf *b)
+{
+	static const char *const ports[] = { "dport", "sport", "port" };
+
+	strbuf_addf(b, "%s", rng_percent(r, 30) ? "track" : "notrack");
+	if (say_proto(r, b) && rng_percent(r, 95)) {
+		strbuf_addf(b, " %s ", ports[rng_below(r, ARRAY_SIZE(ports))]);
+		say_port_match(r, w, b);
+	}
+	if (rng_percent(r, 10))
+		strbuf_addf(b, " oneway");
+}
+
 static void say_rule(struct rng *r, const struct world *w, struct strbuf *b)
 {
 	int family = rng_percent(r, 45) ? AF_INET : rng_percent(r, 80) ? AF_INET6 : 0;
@@ -448,8 +462,10 @@ static void say_head(struct rng *r, const struct world *w, struct strbuf *b)
 int make_ruleset(struct rng *r, const struct world *w, unsigned int n_rules, struct ruleset **out,
 		 struct strbuf *text, unsigned int *refused)
 {
+	/* In percent, where there are enough rules for that to matter. */
+	unsigned int i,
+		port_rules = n_rules >= 40 && rng_percent(r, 40) ? 90 + rng_below(r, 11) : 0;
 	struct ruleset *scratch = NULL;
-	unsigned int i;
 	int err;
 
 	*refused = 0;
@@ -472,7 +488,10 @@ int make_ruleset(struct rng *r, const struct world *w, unsigned int n_rules, str
 		_strbuf_ struct strbuf rule = {};
 		_diag_ struct diag d = {};
 
-		say_rule(r, w, &rule);
+		if (rng_percent(r, port_rules))
+			say_port_rule(r, w, &rule);
+		else
+			say_rule(r, w, &rule);
 		if (rule.err || ruleset_add_rule(scratch, rule.s, &d) < 0) {
 			if (getenv("CTB_SHOW_REFUSED"))
 				fprintf(stderr, "%s\n%s", rule.s, d.text.s ? d.text.s : "");

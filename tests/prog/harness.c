@@ -532,20 +532,19 @@ const char *harness_compare(const struct harness *h, const struct ref_verdict *w
 const char *harness_compare_lookup(const struct harness *h, const struct ref_verdict *want,
 				   const struct tuple *t, char *buf, size_t size)
 {
-	__u32 i = compiled_lookup(&h->c, t);
-	const struct ctb_entry *e = i < h->c.n_entries ? &h->c.entries[i] : NULL;
+	const struct ctb_entry *e = compiled_lookup(&h->c, t);
 	char text[96];
 	bool same;
 
 	if (!e)
-		same = i == CTB_NO_ENTRY && !want->judged;
+		same = !want->judged;
 	else
 		same = want->judged && e->slot == harness_slot(h, want->handle) &&
 		       entry_action_is(e, want) && (t->quoted || harness_entry_dir(e) == want->dir);
 	if (same)
 		return NULL;
-	snprintf(buf, size, "reference: %s; compiled_lookup: entry %u, slot %d flags %d action %d",
-		 ref_verdict_text(want, text, sizeof(text)), i, e ? e->slot : 0, e ? e->flags : 0,
-		 e ? e->action : 0);
+	snprintf(buf, size, "reference: %s; compiled_lookup: rank %u, slot %d flags %d action %d",
+		 ref_verdict_text(want, text, sizeof(text)), e ? e->prio : CTB_NO_ENTRY,
+		 e ? e->slot : 0, e ? e->flags : 0, e ? e->action : 0);
 	return buf;
 }

@@ -477,6 +477,58 @@ Test(classify, many_rules)
 	rig_free(&rig);
 }
 
+/* Many that look at one port only: tables by port, and few others in front of and behind them. */
+Test(classify, many_port_rules)
+{
+	_strbuf_ struct strbuf text = {};
+	char recipe[128], verdict[32];
+	struct rig rig;
+	unsigned int i;
+
+	start();
+	for (i = 0; i < 1000; i++) {
+		if (i == 300)
+			strbuf_addf(&text, "track udp saddr 10.0.0.0/8 oneway\n");
+		else if (i == 600)
+			strbuf_addf(&text, "notrack gre\n");
+		else
+			strbuf_addf(&text, "%s { %s } %s %u\n", i % 7 ? "notrack" : "track",
+				    i % 3 ? "udp" : "tcp, udp", i % 2 ? "dport" : "sport",
+				    10000 + i);
+	}
+	cr_assert_eq(text.err, 0);
+	rig_from_text(&rig, text.s, &host);
+	cr_assert_gt(harness_tables(rig.h)->config.proto_classes, 0);
+	for (i = 0; i < 1000; i++) {
+		bool reply = i / 2 % 2;
+
+		if (i == 300 || i == 600)
+			continue;
+		snprintf(verdict, sizeof(verdict), "%u %s", i + 1, reply ? "reply" : "original");
+		snprintf(recipe, sizeof(recipe),
+			 (i % 2 != 0) != reply ? "ip4:1.1.1.1>2.2.2.2 udp:9>%u"
+					       : "ip6:::9>::7 udp:%u>9",
+			 10000 + i);
+		check(&rig, &(struct row){ recipe, verdict }, &ifs[1]);
+	}
+	/* The other protocol's rules, a port that nobody names, and what has none. */
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 tcp:9>10003", "4 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 tcp:9>10005", "no-match" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 udp:9>11000", "no-match" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 gre", "601 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 esp:1", "no-match" }, &ifs[1]);
+	/* Two fit: the earlier one, whichever table it is in. */
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 udp:10008>10005", "6 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 udp:10004>10005", "5 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:1.1.1.1>2.2.2.2 udp:10005>10003", "4 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:10.1.1.1>2.2.2.2 udp:9>10299", "300 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:10.1.1.1>2.2.2.2 udp:9>10301", "301 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:11.1.1.1>2.2.2.2 udp:9>10301", "302 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:10.1.1.1>2.2.2.2 udp:9>9", "301 original" }, &ifs[1]);
+	check(&rig, &(struct row){ "ip4:11.1.1.1>2.2.2.2 udp:9>9", "no-match" }, &ifs[1]);
+	rig_free(&rig);
+}
+
 /* More entries than 64 words hold: a summary bit stands for two. */
 Test(classify, most_entries)
 {

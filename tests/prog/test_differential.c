@@ -19,7 +19,7 @@
 struct tally {
 	unsigned long pairs, sets, rules, refused, too_big, wrong;
 	unsigned long verdicts[CTB_DIR_MAX], failsafe, reasons[CTB_R_MAX], skipped;
-	unsigned long fallbacks[CTB_FB_MAX], whole;
+	unsigned long fallbacks[CTB_FB_MAX], whole, by_port;
 };
 
 static struct host_if ifs[8];
@@ -159,6 +159,7 @@ static void run_set(__u64 seed, unsigned int n_packets, struct tally *t)
 	} else {
 		cr_assert_eq(err, 0, "CTB_REPLAY=%" PRIu64 " does not load:\n%s", (uint64_t)seed,
 			     text.s);
+		t->by_port += harness_tables(rig.h)->config.proto_classes != 0;
 		run_packets(&rig, &r, &w, seed, text.s, n_packets, t);
 		rig_free(&rig);
 	}
@@ -186,7 +187,8 @@ static void print_tally(const struct tally *t, unsigned long seed)
 		if (t->fallbacks[i])
 			fprintf(stderr, " %s %lu", ref_fallback_names[i], t->fallbacks[i]);
 	}
-	fprintf(stderr, " (all fragments %lu)\n", t->whole);
+	fprintf(stderr, " (all fragments %lu)\n  rule sets with tables by port: %lu\n", t->whole,
+		t->by_port);
 }
 
 Test(differential, bpf_and_reference)
@@ -221,6 +223,7 @@ Test(differential, bpf_and_reference)
 	cr_expect_gt(t.fallbacks[CTB_FB_FRAGMENT], t.pairs / 2000, "hardly any fragment");
 	cr_expect_gt(t.whole, t.pairs / 2000, "hardly any fragment by address only");
 	cr_expect_gt(t.failsafe, t.pairs / 500, "hardly any failsafe");
+	cr_expect_gt(t.by_port, t.sets / 50, "hardly any tables by port");
 	cr_expect_lt(t.too_big, t.sets / 10, "most rule sets do not fit");
 	cr_expect_lt(t.refused, t.rules / 2, "the parser takes hardly any rule");
 }

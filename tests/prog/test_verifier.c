@@ -230,6 +230,18 @@ Test(verifier, one_word_of_entries)
 	harness_free(h);
 }
 
+/* The same with tables by port, which entries of the word may come before. */
+Test(verifier, one_word_and_tables_by_port)
+{
+	struct harness *h = filled(64);
+	struct compiled c = *harness_tables(h);
+
+	c.config.proto_classes = 3;
+	c.config.first_in_bits = 0;
+	measure_all("word-and-ports", &c);
+	harness_free(h);
+}
+
 /* All the entries and levels that tables can have; the levels without the prefixes for them. */
 Test(verifier, most)
 {
@@ -265,13 +277,15 @@ Test(verifier, combinations)
 		c.config.fields = i & ((1U << CTB_F_MAX) - 1);
 		c.config.words = words[i >> CTB_F_MAX & 3];
 		c.config.words_per_bit = c.config.words > CTB_SUMMARY_BITS ? 2 : 1;
+		c.config.proto_classes = c.config.words == 1 ? i % 5 % 2 * 3 : 0;
+		c.config.first_in_bits = i % 3 ? 0 : CTB_NO_ENTRY;
 		c.config.levels6 = i % CTB_LEVELS6 + 1;
 		c.config.forward = i >> (CTB_F_MAX + 2) & 1;
 		host.n_ifs = ARRAY_SIZE(ifs) - (i >> (CTB_F_MAX + 3) & 1);
 		snprintf(what, sizeof(what),
-			 "fields %#x, %u words, %u levels, forward %u, VLANs %d", c.config.fields,
-			 c.config.words, c.config.levels6, c.config.forward,
-			 host.n_ifs == ARRAY_SIZE(ifs));
+			 "fields %#x, %u words, ports %u, %u levels, forward %u, VLANs %d",
+			 c.config.fields, c.config.words, c.config.proto_classes, c.config.levels6,
+			 c.config.forward, host.n_ifs == ARRAY_SIZE(ifs));
 		for (enum program p = 0; p < PROGRAMS; p++) {
 			struct cost cost;
 

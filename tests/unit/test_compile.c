@@ -63,7 +63,7 @@ static __u32 class_of(struct compiled *c, bool v6, __u64 hi, __u64 lo)
 	for (size_t k = 0; k < c->n_entries; k += 64) {
 		struct bits row = { calloc(c->n_entries, sizeof(__u64)), c->n_entries, 1 };
 		struct ctb_entry e[64] = {};
-		__u32 bit;
+		const struct ctb_entry *fits;
 
 		for (size_t i = 0; i < 64; i++) {
 			e[i].prio = (__u32)i;
@@ -75,10 +75,10 @@ static __u32 class_of(struct compiled *c, bool v6, __u64 hi, __u64 lo)
 		view.config.words = 1;
 		view.bits[CTB_F_SRC] = row;
 		view.entries = e;
-		bit = compiled_lookup(&view, &t);
+		fits = compiled_lookup(&view, &t);
 		free(row.v);
-		if (bit != CTB_NO_ENTRY)
-			found = (__u32)k + bit;
+		if (fits)
+			found = (__u32)(k + (size_t)(fits - e));
 	}
 	return found;
 }
@@ -371,15 +371,10 @@ static bool first_fit(const struct rulebook *b, const struct entries *es, const 
 	return false;
 }
 
-static bool same_entry(const struct compiled *c, __u32 bit, bool found,
-		       const struct ctb_entry *want)
+static bool same_entry(const struct ctb_entry *e, bool found, const struct ctb_entry *want)
 {
-	const struct ctb_entry *e;
-
-	if (bit == CTB_NO_ENTRY || !found)
-		return bit == CTB_NO_ENTRY && !found;
-	cr_assert_lt(bit, c->n_entries);
-	e = &c->entries[bit];
+	if (!e || !found)
+		return !e && !found;
 	return e->prio == want->prio && e->slot == want->slot && e->action == want->action &&
 	       e->flags == want->flags;
 }
@@ -454,7 +449,7 @@ static const char sets[] = "set nets { 10.1.0.0/16, 10.2.3.0/24, 2001:db8:1::/48
 			   "set few { 1, 3, 7-9 }\n";
 
 /* As the BPF program asks of a fragment: both ports of the class that stands for any. */
-static __u32 lookup_any_port(const struct compiled *c, const struct tuple *t)
+static const struct ctb_entry *lookup_any_port(const struct compiled *c, const struct tuple *t)
 {
 	static struct ctb_ports unknown;
 	struct compiled view = *c;
@@ -466,8 +461,20 @@ static __u32 lookup_any_port(const struct compiled *c, const struct tuple *t)
 	return compiled_lookup(&view, t);
 }
 
-/* Returns how many of 20,000 tuples met a rule. */
-static size_t check_ruleset(unsigned int rules)
+static void random_port_rule(struct strbuf *b)
+{
+	static const char *const ports[] = { "dport", "sport", "port" };
+
+	strbuf_addf(b, "%s %s ", rnd(3) ? "notrack" : "track", rnd(2) ? "udp" : "{ tcp, udp }");
+	if (rnd(9))
+		strbuf_addf(b, "%s %u\n", ports[rnd(3)], rnd(12));
+	else
+		strbuf_addf(b, "%s @few oneway\n", ports[rnd(3)]);
+}
+
+/* Some of the rules are of any kind, others look at ports only. How many of 20,000 tuples met a
+ * rule? */
+static size_t check_ruleset(unsigned int any, unsigned int by_port)
 {
 	static struct prefix4 own4[] = { { 0x0a010101, 32 }, { 0x0a020000, 24 } };
 	static struct prefix6 own6[] = { { 0x20010db800010000, 1, 128 } };
@@ -485,7 +492,7 @@ static size_t check_ruleset(unsigned int rules)
 	size_t hits = 0;
 
 	strbuf_addf(&text, "%s", sets);
-	for (unsigned int i = 0; i < rules; i++) {
+	for (unsigned int i = 0; i < any + by_port; i++) {
 		size_t before = text.len;
 		struct ruleset *probe = NULL;
 		_diag_ struct diag ignored = {};
@@ -493,10 +500,13 @@ static size_t check_ruleset(unsigned int rules)
 		/* Contradictory draws are the language's business: draw again. */
 		do {
 			text.len = before;
-			random_rule(&text);
+			if (rnd(any + by_port) < any)
+				random_rule(&text);
+			else
+				random_port_rule(&text);
 			ruleset_free(probe);
 			probe = NULL;
-		} while (rules < 100 &&
+		} while (any < 100 &&
 			 ruleset_parse_text("t", ".", text.s, text.len, &probe, &ignored));
 		ruleset_free(probe);
 	}
@@ -514,11 +524,11 @@ static size_t check_ruleset(unsigned int rules)
 		random_tuple(&t);
 		found = first_fit(&b, &es, &t, false, &want);
 		hits += found;
-		cr_assert(same_entry(&c, compiled_lookup(&c, &t), found, &want),
+		cr_assert(same_entry(compiled_lookup(&c, &t), found, &want),
 			  "proto %u %u>%u quoted %d ifindex %u\n%s", t.proto, t.sport, t.dport,
 			  t.quoted, t.ifindex, text.s);
 		found = first_fit(&b, &es, &t, true, &want);
-		cr_assert(same_entry(&c, lookup_any_port(&c, &t), found, &want),
+		cr_assert(same_entry(lookup_any_port(&c, &t), found, &want),
 			  "proto %u any port quoted %d ifindex %u\n%s", t.proto, t.quoted,
 			  t.ifindex, text.s);
 	}
@@ -535,7 +545,7 @@ Test(compile, one_word)
 
 	for (__u64 s = 1; s <= 20; s++) {
 		seed = s;
-		hits += check_ruleset(12);
+		hits += check_ruleset(12, 0);
 	}
 	cr_assert_lt(hits, 20 * 19000); /* misses were compared too */
 }
@@ -546,9 +556,93 @@ Test(compile, many_words)
 
 	for (__u64 s = 1; s <= 5; s++) {
 		seed = s;
-		hits += check_ruleset(90);
+		hits += check_ruleset(90, 0);
 	}
 	cr_assert_lt(hits, 5 * 20000); /* misses were compared too */
+}
+
+static void compile_text(const char *text, struct compiled *c)
+{
+	static struct prefix4 own4[] = { { 0x0a000001, 32 } };
+	static struct host_if eth0 = { .ifindex = 1, .name = "eth0" };
+	struct host host = { .ifs = &eth0, .n_ifs = 1, .local = { .v4 = own4, .n4 = 1 } };
+	_ruleset_ struct ruleset *rs = NULL;
+	_diag_ struct diag d = {};
+	struct entries es = {};
+
+	if (ruleset_parse_text("t", ".", text, strlen(text), &rs, &d))
+		cr_assert(false, "%s", d.text.s);
+	cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
+	cr_assert_eq(compile(&es, &host, 0x40, c, &d), 0);
+	entries_free(&es);
+}
+
+Test(compile, tables_by_port)
+{
+	size_t hits = 0;
+
+	for (__u64 s = 1; s <= 10; s++) {
+		seed = s;
+		hits += check_ruleset(s % 3 * 4, 60);
+	}
+	cr_assert_lt(hits, 10 * 20000); /* misses were compared too */
+}
+
+/* Rules that look at ports only, and n others: the tables by port are for up to 64 entries of
+ * those. */
+static void port_rules_and(unsigned int rules, unsigned int n, const char *other,
+			   struct compiled *c)
+{
+	_strbuf_ struct strbuf text = {};
+
+	strbuf_addf(&text, "failsafe { }\n");
+	for (unsigned int i = 0; i < n; i++)
+		strbuf_addf(&text, other, i);
+	for (unsigned int i = 0; i < rules; i++)
+		strbuf_addf(&text, "notrack udp dport %u\n", 100 + i);
+	cr_assert_eq(text.err, 0);
+	compile_text(text.s, c);
+}
+
+Test(compile, when_tables_by_port_are_made)
+{
+	static const struct {
+		unsigned int rules, n;
+		const char *other;
+		bool made;
+		size_t bits;
+	} rows[] = {
+		{ 32, 0, "", false, 64 }, /* one word holds them */
+		{ 33, 0, "", true, 0 },
+		{ 100, 32, "notrack udp saddr 10.%u.0.0/16\n", true, 64 },
+		{ 100, 33, "notrack udp saddr 10.%u.0.0/16\n", false, 0 },
+		{ 100, 64, "notrack udp saddr 10.%u.0.0/16 oneway\n", true, 64 },
+		{ 100, 65, "notrack udp saddr 10.%u.0.0/16 oneway\n", false, 0 },
+		/* Both ports, or a device, or what forwards: not for them. */
+		{ 100, 1, "notrack udp sport 1%u dport 2\n", true, 2 },
+		{ 100, 1, "notrack udp dport 1%u iif eth0 oneway\n", true, 1 },
+		{ 100, 1, "forward udp dport 1%u\n", true, 4 },
+		{ 0, 70, "forward udp dport 1%u\n", false, 0 },
+		/* Nothing of a port: only where another rule asks for one. */
+		{ 40, 1, "notrack gre comment \"%u\"\n", true, 0 },
+		{ 0, 70, "notrack %u oneway\n", false, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct compiled c = {};
+
+		port_rules_and(rows[i].rules, rows[i].n, rows[i].other, &c);
+		cr_expect_eq(c.config.proto_classes != 0, rows[i].made, "row %zu", i);
+		cr_expect_eq(!!c.by_dport, rows[i].made, "row %zu", i);
+		if (rows[i].bits || rows[i].made) {
+			cr_expect_eq(c.config.words, 1, "row %zu", i);
+			cr_expect_eq(c.n_entries, rows[i].bits, "row %zu: %zu", i, c.n_entries);
+			cr_expect_eq(c.config.first_in_bits, rows[i].bits ? 0 : CTB_NO_ENTRY);
+		} else {
+			cr_expect_gt(c.config.words, 1, "row %zu", i);
+		}
+		compiled_free(&c);
+	}
 }
 
 Test(compile, too_many_entries_is_an_error)
@@ -588,22 +682,6 @@ Test(compile, a_thousand_rules_of_any_shape_fit)
 	cr_assert_eq(es.n, 4 * 1024 + 2);
 	cr_assert_eq(compile(&es, &host, 0x40, &c, &d), 0);
 	compiled_free(&c);
-	entries_free(&es);
-}
-
-static void compile_text(const char *text, struct compiled *c)
-{
-	static struct prefix4 own4[] = { { 0x0a000001, 32 } };
-	static struct host_if eth0 = { .ifindex = 1, .name = "eth0" };
-	struct host host = { .ifs = &eth0, .n_ifs = 1, .local = { .v4 = own4, .n4 = 1 } };
-	_ruleset_ struct ruleset *rs = NULL;
-	_diag_ struct diag d = {};
-	struct entries es = {};
-
-	if (ruleset_parse_text("t", ".", text, strlen(text), &rs, &d))
-		cr_assert(false, "%s", d.text.s);
-	cr_assert_eq(expand_ruleset(rs, &es, &d), 0);
-	cr_assert_eq(compile(&es, &host, 0x40, c, &d), 0);
 	entries_free(&es);
 }
 
@@ -672,12 +750,12 @@ Test(compile, forward_rules_ask_who_is_local)
 	struct compiled c = {};
 
 	compile_text("forward gre\n", &c);
-	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, 0);
+	cr_assert_eq(compiled_lookup(&c, &t)->flags, 0);
 	t.dst_lo = 0x0a000001;
-	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, CTB_E_LOCAL);
+	cr_assert_eq(compiled_lookup(&c, &t)->flags, CTB_E_LOCAL);
 	t.dst_lo = 0x0a000003;
 	t.src_lo = 0x0a000001;
-	cr_assert_eq(c.entries[compiled_lookup(&c, &t)].flags, CTB_E_LOCAL);
+	cr_assert_eq(compiled_lookup(&c, &t)->flags, CTB_E_LOCAL);
 	compiled_free(&c);
 }
 

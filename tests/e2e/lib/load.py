@@ -3,8 +3,8 @@
 """load.py RATE UDP_PORT TCP_PORT HOST...: steady load until SIGTERM.
 
 UDP: one exchange after the other with an echo service, each from a new socket, so that every one
-is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing;
-its retransmissions are what the network lost. "ready" when all stand. At the end prints "udp sent N
+is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing,
+at most RATE times a second; its retransmissions are what the network lost. "ready" when all stand. At the end prints "udp sent N
 got N tcp bytes N retransmitted N"; exit status 1 when anything was lost, damaged or reset."""
 import os
 import selectors
@@ -43,7 +43,7 @@ def tcp(host, s, before):
             if back != data:
                 raise OSError("damaged")
             tcp_bytes += len(data)
-            time.sleep(0.002)
+            time.sleep(max(0.002, 1 / rate))
     except OSError as e:
         broken.append(f"tcp {host}: {e}")
     retransmitted += resent(s) - before

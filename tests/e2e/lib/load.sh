@@ -22,8 +22,8 @@ load_servers() {
 	serve r_tcp router tcp_server 80
 }
 
-load_start() { # ROUNDS at most
-	background watch router $PYTHON "$LAB_LIB/monotone.py" $LAB_SOCK "notrack udp dport 8080" \
+load_start() { # RATE: exchanges a second at most
+	background watch router $PYTHON "$LAB_LIB/monotone.py" $LAB_SOCK "$1" "notrack udp dport 8080" \
 		"notrack tcp dport 80"
 	serve load client load "$1" 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""monotone.py SOCKET RULE...: read the statistics over and over until SIGTERM; complain when a
-counter of one of these rules (their text) or a reason ever goes back or a rule is missing. A daemon
-that is away is waited for. Prints "reads N"; exit status 1 after a complaint."""
+"""monotone.py SOCKET RATE RULE...: read the statistics over and over until SIGTERM, up to a hundred
+times a second and no more often than a tenth of RATE; complain when a counter of one of these rules
+(their text) or a reason ever goes back or a rule is missing. A daemon that is away is waited for.
+Prints "reads N"; exit status 1 after a complaint."""
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ def end(*_):
 
 
 signal.signal(signal.SIGTERM, end)
-path, rules = sys.argv[1], sys.argv[2:]
+path, rate, rules = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 seen = {}
 reads = bad = 0
 
@@ -54,6 +55,6 @@ while not stop:
             print(f"read {reads}: {k} went from {seen[k]} to {v}")
             bad += 1
     seen.update(now)
-    time.sleep(0.01)
+    time.sleep(max(0.01, 10 / rate))
 print(f"reads {reads}")
 sys.exit(bad != 0)
