@@ -149,24 +149,19 @@ scenario() {
 	CTB_CONFINE=$confine timeout -k 5 "$limit" "$file" >"$out" 2>&1 </dev/null || status=$?
 	took=$(((${EPOCHREALTIME/./} - started) / 100000))
 	took=$((took / 10)).$((took % 10))
-	case $status in
-	0)
-		if [[ $(tail -n 1 "$out") == PASS ]]; then
-			result pass "$name" "$took"
-		else
-			result $verdict "$name" "$took" "ended before its end"
-			echo "$1" >>"$failed_once"
-		fi
-		;;
-	77) result skip "$name" "$took" "$(sed -n 's/^skip: //p' "$out" | tail -n 1)" ;;
-	*)
-		why=$(sed -n 's/^FAILED: //p' "$out" | head -n 1)
-		((status == 124 || status == 137)) && why="not done after $limit s${why:+, $why}"
-		result $verdict "$name" "$took" "${why:-exit status $status}"
-		sed 's/^/    | /' "$out" | tail -n 60
-		echo "$1" >>"$failed_once"
-		;;
-	esac
+	if ((status == 0)) && [[ $(tail -n 1 "$out") == PASS ]]; then
+		result pass "$name" "$took"
+		return
+	elif ((status == 77)); then
+		result skip "$name" "$took" "$(sed -n 's/^skip: //p' "$out" | tail -n 1)"
+		return
+	fi
+	why=$(sed -n 's/^FAILED: //p' "$out" | head -n 1)
+	((status != 0)) || why="ended before its end${why:+, $why}"
+	((status != 124 && status != 137)) || why="not done after $limit s${why:+, $why}"
+	result $verdict "$name" "$took" "${why:-exit status $status}"
+	sed 's/^/    | /' "$out" | tail -n 60
+	echo "$1" >>"$failed_once"
 }
 
 for kind in unit prog; do
