@@ -575,16 +575,14 @@ int compile(const struct entries *in, const struct host *host, __u32 mark, struc
 		return err;
 	for (size_t i = 0; i < in->n; i++)
 		c.config.forward |= in->e[i].action == CTB_FORWARD;
-	b.bit_of = calloc(split.n ? split.n : 1, sizeof(*b.bit_of));
-	if (!b.bit_of) {
-		free(split.e);
-		return -ENOMEM;
+	b.fields = fields_used(&b, true);
+	err = choose_by_port(&b);
+	if (!err) {
+		c.config.fields = split.n ? fields_used(&b, false) : 1U << CTB_F_PROTO;
+		err = assign_bits(&b, d);
 	}
-	choose_by_port(&b);
-	f = fields_used(&b, true);
-	c.config.fields = split.n ? fields_used(&b, false) : 1U << CTB_F_PROTO;
-	err = assign_bits(&b, d);
-	if (!err && ((f | c.config.fields) & 1U << CTB_F_PROTO || b.n_bits < split.n))
+	f = b.fields | c.config.fields;
+	if (!err && (f & 1U << CTB_F_PROTO || b.n_bits < split.n))
 		err = compile_proto(&b);
 	if (!err && f & (1U << CTB_F_SRC | 1U << CTB_F_DST))
 		err = compile_addrs(&b, d);

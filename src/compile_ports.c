@@ -154,24 +154,26 @@ static bool looks_only_at(const struct entry *e, enum ctb_field port)
  * comes before what the tables say. They are worth it where more than 64 entries are reduced to 64.
  * Forward entries stay in the bitmaps: those of their two that forward look at addresses too.
  */
-void choose_by_port(struct build *b)
+int choose_by_port(struct build *b)
 {
 	const struct entries *in = b->in;
-	bool ports = false;
+	bool ports = b->fields & (1U << CTB_F_SPORT | 1U << CTB_F_DPORT);
 
-	b->n_bits = 0;
+	b->bit_of = calloc(in->n ? in->n : 1, sizeof(*b->bit_of));
+	if (!b->bit_of)
+		return -ENOMEM;
 	for (size_t i = 0; i < in->n; i++) {
 		const struct entry *e = &in->e[i];
 		bool only = looks_only_at(e, CTB_F_DPORT) || looks_only_at(e, CTB_F_SPORT);
 
 		b->bit_of[i] = only && e->action != CTB_FORWARD ? BY_PORT : 0;
 		b->n_bits += b->bit_of[i] != BY_PORT;
-		ports |= e->sport || e->dport;
 	}
 	if (ports && in->n > 64 && b->n_bits <= 64)
-		return;
+		return 0;
 	memset(b->bit_of, 0, in->n * sizeof(*b->bit_of));
 	b->n_bits = in->n;
+	return 0;
 }
 
 /* One table: each class of the port, and of the protocol, its first entry. */
@@ -190,7 +192,7 @@ static void fill_by_port(const struct build *b, enum ctb_field f, const struct p
 		size_t l = list_of[i];
 
 		/* What looks at no port is in by_dport. */
-		if (b->bit_of[i] != BY_PORT || !(f == CTB_F_DPORT ? !e->sport : !!e->sport))
+		if (b->bit_of[i] != BY_PORT || (f == CTB_F_SPORT) != !!e->sport)
 			continue;
 		for (size_t c = 0; c <= pc->n; c++) {
 			const __u64 *set = &pc->sets[c * pc->words];
@@ -231,7 +233,6 @@ int compile_ports(struct build *b)
 	_free_ size_t *sport = calloc(in->n, sizeof(*sport));
 	_free_ size_t *dport = calloc(in->n, sizeof(*dport));
 	_free_ __u16 *class_of = calloc(65536, sizeof(*class_of));
-	bool sports = false, dports = false;
 	int err = 0;
 
 	b->out->ports = calloc(1, sizeof(*b->out->ports));
@@ -240,8 +241,6 @@ int compile_ports(struct build *b)
 	for (size_t i = 0; !err && i < in->n; i++) {
 		sport[i] = SIZE_MAX;
 		dport[i] = SIZE_MAX;
-		sports |= !!in->e[i].sport;
-		dports |= !!in->e[i].dport;
 		if (in->e[i].sport)
 			err = intern_list(&pc, in->e[i].sport, &sport[i]);
 		if (!err && in->e[i].dport)
@@ -252,8 +251,8 @@ int compile_ports(struct build *b)
 	if (!err)
 		page_ports(class_of, b->out->ports);
 	b->out->config.any_port = (__u32)pc.n;
-	b->out->classes[CTB_F_SPORT] = sports ? pc.n + 1 : 0;
-	b->out->classes[CTB_F_DPORT] = dports ? pc.n + 1 : 0;
+	b->out->classes[CTB_F_SPORT] = b->fields & 1U << CTB_F_SPORT ? pc.n + 1 : 0;
+	b->out->classes[CTB_F_DPORT] = b->fields & 1U << CTB_F_DPORT ? pc.n + 1 : 0;
 	if (!err && b->n_bits < in->n)
 		err = make_by_port(b, &pc, sport, dport);
 	if (!err && b->out->config.fields & 1U << CTB_F_SPORT)

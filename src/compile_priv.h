@@ -20,6 +20,7 @@ struct build {
 	struct compiled *out;
 	size_t *bit_of; /* entry to bit; BY_PORT: it has none */
 	size_t n_bits;	/* entries that have one */
+	__u32 fields;	/* bit per enum ctb_field: some entry looks at it */
 	size_t words, stride;
 
 	struct addr_use *uses; /* distinct ones */
@@ -46,10 +47,10 @@ void row_set(struct build *b, enum ctb_field f, size_t row, size_t entry);
 /* --- compile_ports.c --- */
 
 /*
- * Which entries the tables by port answer for, if those are worth it: their bit_of becomes BY_PORT,
- * all others' 0; n_bits counts those.
+ * Which entries the tables by port answer for, if those are worth it: makes bit_of, BY_PORT for
+ * them and 0 for all others, and counts those in n_bits. 0 or -ENOMEM.
  */
-void choose_by_port(struct build *b);
+int choose_by_port(struct build *b);
 /* Table `ports`, the tables by port and the rows of both ports, as far as they are used. 0 or
  * -ENOMEM. */
 int compile_ports(struct build *b);

@@ -472,8 +472,8 @@ static void random_port_rule(struct strbuf *b)
 		strbuf_addf(b, "%s @few oneway\n", ports[rnd(3)]);
 }
 
-/* Some of the rules are of any kind, others look at ports only. How many of 20,000 tuples met a
- * rule? */
+/* Some rules are of any kind, others look at ports only. Returns how many of 20,000 tuples met one.
+ */
 static size_t check_ruleset(unsigned int any, unsigned int by_port)
 {
 	static struct prefix4 own4[] = { { 0x0a010101, 32 }, { 0x0a020000, 24 } };
@@ -588,8 +588,7 @@ Test(compile, tables_by_port)
 	cr_assert_lt(hits, 10 * 20000); /* misses were compared too */
 }
 
-/* Rules that look at ports only, and n others: the tables by port are for up to 64 entries of
- * those. */
+/* Rules that look at ports only, behind n others. */
 static void port_rules_and(unsigned int rules, unsigned int n, const char *other,
 			   struct compiled *c)
 {

@@ -4,8 +4,9 @@
 
 UDP: one exchange after the other with an echo service, each from a new socket, so that every one
 is a new flow to the network; at most RATE a second. TCP: one connection per host that keeps echoing,
-at most RATE times a second; its retransmissions are what the network lost. "ready" when all stand. At the end prints "udp sent N
-got N tcp bytes N retransmitted N"; exit status 1 when anything was lost, damaged or reset."""
+at most RATE times a second; its retransmissions are what the network lost. "ready" when all stand.
+At the end prints "udp sent N got N tcp bytes N retransmitted N"; exit status 1 when anything was
+lost, damaged or reset."""
 import os
 import selectors
 import signal
