@@ -178,13 +178,13 @@ static const struct nf_hook_ops nf_untrack_ops[] = {
 		.hook = nf_untrack_deferred,
 		.pf = NFPROTO_IPV4,
 		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP_PRI_RAW,
+		.priority = NF_IP_PRI_CONNTRACK_DEFRAG + 1,
 	},
 	{
 		.hook = nf_untrack_deferred,
 		.pf = NFPROTO_IPV6,
 		.hooknum = NF_INET_PRE_ROUTING,
-		.priority = NF_IP6_PRI_RAW,
+		.priority = NF_IP6_PRI_CONNTRACK_DEFRAG + 1,
 	},
 };
 

@@ -68,6 +68,28 @@ static int change_nft(struct daemon *d, const char *script, char **words)
 	return err;
 }
 
+/* The transactions of a plan. Where it fails a table of an older build is as it was. */
+static int run_plan(struct daemon *d, const struct nft_plan *plan, char **words)
+{
+	_free_ char *more = NULL;
+	int err = 0;
+
+	if (plan->older.before.len)
+		err = change_nft(d, plan->older.before.s, words);
+	if (err)
+		return err;
+	if (plan->script.len)
+		err = change_nft(d, plan->script.s, words);
+	if (err && plan->older.undo.len && change_nft(d, plan->older.undo.s, &more))
+		log_warn("the older build's nft chains keep their new names: %s",
+			 more ? more : "?");
+	if (!err && plan->older.after && change_nft(d, plan->older.after, &more))
+		log_warn("until its nft chains go, the older build's rules judge what is sent, "
+			 "too: %s",
+			 more ? more : "?");
+	return err;
+}
+
 int nft_half_run(struct daemon *d, struct nft_plan *plan, char **error)
 {
 	_free_ char *words = NULL;
@@ -75,12 +97,10 @@ int nft_half_run(struct daemon *d, struct nft_plan *plan, char **error)
 
 	if (!plan->after)
 		return 0;
-	if (plan->script.len) {
-		err = change_nft(d, plan->script.s, &words);
-		if (err)
-			return error_set(error, err, "nft refused the new table: %s",
-					 words ? words : strerror(-err));
-	}
+	err = run_plan(d, plan, &words);
+	if (err)
+		return error_set(error, err, "nft refused the new table: %s",
+				 words ? words : strerror(-err));
 	nft_state_free(d->nft);
 	d->nft = TAKE_PTR(plan->after);
 	if (nft_state_leftovers(d->nft) && !d->settle_at)

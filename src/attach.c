@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "ctbypass/abi.h"
 #include "netlink.h"
+#include "nft.h"
 
 /* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
 #define TCX_INGRESS 46
@@ -116,9 +117,7 @@ struct netfilter_link {
 	__u32 netfilter_flags;
 };
 
-#define PRI_RAW	      (-300) /* NF_IP_PRI_RAW and NF_IP6_PRI_RAW */
-#define PRI_DEFRAG    (-400)
-#define PRI_CONNTRACK (-200)
+#define PRI_CONNTRACK (-200) /* NF_IP_PRI_CONNTRACK and NF_IP6_PRI_CONNTRACK */
 
 static int try_output(int family, int prog_fd, int priority)
 {
@@ -135,18 +134,12 @@ static int try_output(int family, int prog_fd, int priority)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/*
- * nf_hook_entries_grow() wants a priority that no other hook has there: first raw, then what is
- * behind it, so that rules of others at raw come first as they would with an nft chain, then what
- * is in front.
- */
+/* nf_hook_entries_grow() wants a priority that no other hook has there. */
 int attach_output(int family, int prog_fd)
 {
 	int fd = -EBUSY;
 
-	for (int p = PRI_RAW; fd == -EBUSY && p < PRI_CONNTRACK; p++)
-		fd = try_output(family, prog_fd, p);
-	for (int p = PRI_RAW - 1; fd == -EBUSY && p > PRI_DEFRAG; p--)
+	for (int p = HOOK_PRIORITY; fd == -EBUSY && p < PRI_CONNTRACK; p++)
 		fd = try_output(family, prog_fd, p);
 	return fd;
 }

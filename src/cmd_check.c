@@ -35,17 +35,26 @@ static int try_bpf(const struct live *l, const struct host *host, struct finding
 
 static int try_nft(const struct live *l, const struct host *host, struct findings *f)
 {
+	_strbuf_ struct strbuf script = {};
 	struct nft_state *now = NULL;
 	struct nft_plan plan = {};
-	int err = nft_present(false) == 1 ? nft_adopt(&now) : 0;
+	int err = nft_adoptable() == 1 ? nft_adopt(&now) : 0;
 
 	if (err) /* what a daemon would do then: start afresh; the kernel can only be asked so much
 		  */
 		now = NULL;
 	err = nft_render(&l->entries, host, nft_state_mark(now) | l->rs->mark,
 			 nft_state_generation(now) + 1, now, &plan);
-	if (!err && plan.script.len)
-		err = nft_run(plan.script.s, true, &f->error);
+	if (!err && plan.older.before.len) {
+		/* Several transactions, of which only the first could be tried: make it anew. */
+		strbuf_addf(&script, "delete table inet " NFT_TABLE "\n");
+		nft_plan_free(&plan);
+		err = nft_render(&l->entries, host, l->rs->mark, 1, NULL, &plan);
+	}
+	if (!err && plan.script.len) {
+		strbuf_add(&script, plan.script.s, plan.script.len);
+		err = script.err ? script.err : nft_run(script.s, true, &f->error);
+	}
 	nft_plan_free(&plan);
 	nft_state_free(now);
 	return err;

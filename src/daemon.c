@@ -118,9 +118,9 @@ static int open_loop(struct daemon *d, const sigset_t *signals)
 static void adopt_nft(struct daemon *d)
 {
 	_free_ char *error = NULL;
-	int present = nft_present(false), err, deaf;
+	int err, deaf;
 
-	err = present == 1 ? nft_adopt(&d->nft) : 0;
+	err = nft_adoptable() == 1 ? nft_adopt(&d->nft) : 0;
 	if (err)
 		log_warn("cannot continue with the nft table found (%s); its counters start "
 			 "afresh",

@@ -29,8 +29,8 @@ static const struct {
 #define TABLE(body) "table inet ctbypass_probe {\n" body "}\n"
 	{ FEATURE_NF_TABLES, FEATURE_NF_TABLES, "list tables\n", "nf_tables" },
 	{ FEATURE_NFT_INET, FEATURE_NF_TABLES,
-	  TABLE("chain prerouting { type filter hook prerouting priority raw; }\n"
-		"chain output { type filter hook output priority raw; }\n"),
+	  TABLE("chain prerouting { type filter hook prerouting priority -399; }\n"
+		"chain output { type filter hook output priority -399; }\n"),
 	  "nf_tables, CONFIG_NF_TABLES_INET" },
 	{ FEATURE_NFT_NOTRACK, FEATURE_NFT_INET, TABLE("chain c {\nnotrack\n}\n"), "nft_ct" },
 	{ FEATURE_NFT_MARK, FEATURE_NFT_INET,

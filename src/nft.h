@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Table `inet ctbypass`: prerouting at raw takes the mark to UNTRACKED, output at raw judges
- * local output by the same rules. nft_render.c makes text, nft.c is the only user of libnftables.
+ * Table `inet ctbypass`: prerouting takes the mark to UNTRACKED, output judges local output by the
+ * same rules. nft_render.c makes text, nft.c is the only user of libnftables.
  */
 #ifndef CTBYPASS_NFT_H
 #define CTBYPASS_NFT_H
@@ -13,13 +13,28 @@
 #define NFT_TABLE "ctbypass"
 
 /*
+ * Where we hook, in PREROUTING and in OUTPUT: right behind defragmentation
+ * (NF_IP_PRI_CONNTRACK_DEFRAG, -400), which skips what is UNTRACKED, and in front of all that could
+ * write over our mark or attach a conntrack template: a template keeps `notrack` from doing
+ * anything, and xt_CT, the other way around, attaches none to what is UNTRACKED. At raw (-300),
+ * where builds before hooked, iptables' table raw came first if it was loaded later.
+ */
+#define HOOK_PRIORITY	  (-399)
+#define HOOK_PRIORITY_OLD (-300)
+
+/*
  * What is loaded now, so that the next transaction replaces exactly it. Opaque text keys; see
  * nft_render.c for the naming of chains, maps, sets and counters.
  */
 struct nft_state; /* NULL: table is not there */
 
 struct nft_plan {
-	struct strbuf script;	 /* one transaction; empty: nothing to change */
+	struct strbuf script; /* one transaction; empty: nothing to change */
+	/* Where an older build's table is taken over: see nft_adopt(). Otherwise empty. */
+	struct {
+		struct strbuf before, undo; /* transaction before it; takes that back if it fails */
+		const char *after;	    /* transaction after it, or NULL */
+	} older;
 	struct nft_state *after; /* what will be loaded once it has run */
 };
 
@@ -76,6 +91,10 @@ int nft_list(const char *command, bool elements, char **out, char **error);
  * somebody flushed the ruleset. prerouting: with that, too (nft_state_mark() is not 0).
  */
 int nft_present(bool prerouting);
+/*
+ * Is there a table that nft_adopt() can go on with, of this build or of one before? 1, 0 or -errno.
+ */
+int nft_adoptable(void);
 /* All rule counters of our table. 0 or -errno; caller frees *out. -ENOENT: no table. */
 int nft_counters(struct nft_counter **out, size_t *n);
 /* Script after which what this host sends meets no rule of ours any more; counters stay. */
@@ -85,6 +104,10 @@ int nft_remove(char **error);
 /*
  * Rebuild the state from the table a previous daemon left, so that counters go on. *out is NULL
  * when there is no table. 0 or -errno.
+ *
+ * A base chain cannot be moved to another priority. So one of HOOK_PRIORITY_OLD is renamed
+ * (older.before), stays behind the new one until no packet is between the two that the new one,
+ * empty when it came by, has not judged (older.after), and is removed like all that is replaced.
  */
 int nft_adopt(struct nft_state **out);
 /* A non-blocking nfnetlink socket that wakes when any nft object changes; -errno. */

@@ -112,30 +112,51 @@ static bool ours(const struct nlmsghdr *nlh, struct attrs *t)
 
 /* --- is it there? --- */
 
-static bool is_base(const struct attrs *t, const char *hook_name, __u32 hook)
-{
-	struct attrs h = {};
+/* A base chain that a build of ours made. */
+struct base {
+	bool output; /* or prerouting */
+	bool older;  /* of HOOK_PRIORITY_OLD */
+	bool moved;  /* has its name for that already */
+};
 
-	if (!t->a[NFTA_CHAIN_HOOK] || strcmp(attr_string(t, NFTA_CHAIN_NAME), hook_name))
+static bool is_base(const struct attrs *t, struct base *out)
+{
+	const char *name = attr_string(t, NFTA_CHAIN_NAME);
+	struct base b = { .moved = !strncmp(name, OLDER, strlen(OLDER)) };
+	struct attrs h = {};
+	int priority;
+
+	if (b.moved)
+		name += strlen(OLDER);
+	b.output = !strcmp(name, "output");
+	if (!t->a[NFTA_CHAIN_HOOK] || (!b.output && strcmp(name, "prerouting")))
 		return false;
 	mnl_attr_parse_nested(t->a[NFTA_CHAIN_HOOK], attr_store, &h);
-	return attr_be32(&h, NFTA_HOOK_HOOKNUM) == hook &&
-	       (int)attr_be32(&h, NFTA_HOOK_PRIORITY) == -300 &&
+	priority = (int)attr_be32(&h, NFTA_HOOK_PRIORITY);
+	b.older = priority == HOOK_PRIORITY_OLD;
+	*out = b;
+	return attr_be32(&h, NFTA_HOOK_HOOKNUM) ==
+		       (b.output ? NF_INET_LOCAL_OUT : NF_INET_PRE_ROUTING) &&
+	       (b.older || (priority == HOOK_PRIORITY && !b.moved)) &&
 	       !strcmp(attr_string(t, NFTA_CHAIN_TYPE), "filter") &&
 	       attr_be32(t, NFTA_CHAIN_POLICY) == NF_ACCEPT;
 }
 
-static bool is_base_chain(const struct attrs *t)
-{
-	return is_base(t, "prerouting", NF_INET_PRE_ROUTING) ||
-	       is_base(t, "output", NF_INET_LOCAL_OUT);
-}
-
-static int count_base_chain(const struct nlmsghdr *nlh, void *data)
+static int count_any_base(const struct nlmsghdr *nlh, void *data)
 {
 	struct attrs t;
+	struct base b;
 
-	*(unsigned int *)data += ours(nlh, &t) && is_base_chain(&t);
+	*(unsigned int *)data += ours(nlh, &t) && is_base(&t, &b);
+	return MNL_CB_OK;
+}
+
+static int count_base(const struct nlmsghdr *nlh, void *data)
+{
+	struct attrs t;
+	struct base b;
+
+	*(unsigned int *)data += ours(nlh, &t) && is_base(&t, &b) && !b.older;
 	return MNL_CB_OK;
 }
 
@@ -147,8 +168,8 @@ static int count_rule(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-/* The base chains with these names. */
-static int present(const char *const *chains, size_t n_chains)
+/* The base chains with these names, and a rule in the first. */
+static int present(const char *const *chains, size_t n_chains, mnl_cb_t count)
 {
 	_cleanup_(cleanup_query) struct query q = {};
 	unsigned int n = 0;
@@ -157,7 +178,7 @@ static int present(const char *const *chains, size_t n_chains)
 	for (size_t i = 0; !err && i < n_chains; i++) {
 		query_start(&q, NFT_MSG_GETCHAIN, NLM_F_ACK);
 		mnl_attr_put_strz(q.nlh, NFTA_CHAIN_NAME, chains[i]);
-		err = query_run(&q, count_base_chain, &n);
+		err = query_run(&q, count, &n);
 	}
 	if (err || n != n_chains)
 		return err == -ENOENT ? 0 : err;
@@ -174,10 +195,23 @@ int nft_present(bool prerouting)
 	static const char *const chains[] = { "prerouting", "output" };
 	const char *const *first = prerouting ? chains : chains + 1;
 	size_t n = prerouting ? 2 : 1;
-	int ret = present(first, n);
+	int ret = present(first, n, count_base);
 
 	for (int i = 0; ret == -EINTR && i < DUMP_RETRIES; i++)
-		ret = present(first, n);
+		ret = present(first, n, count_base);
+	return ret;
+}
+
+int nft_adoptable(void)
+{
+	static const char *const names[] = { "output", OLDER "output" };
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(names); i++) {
+		ret = -EINTR;
+		for (int k = 0; ret == -EINTR && k < DUMP_RETRIES; k++)
+			ret = present(&names[i], 1, count_any_base);
+	}
 	return ret;
 }
 
@@ -305,7 +339,6 @@ static int adopt_mark(struct query *q, __u32 *mark)
 
 struct adoption {
 	struct nft_state *s;
-	size_t base;
 	bool there, prerouting;
 	int err;
 };
@@ -352,19 +385,37 @@ static bool adopt_generated(struct adoption *a, const char *name)
 	return true;
 }
 
+/* One that is to be replaced counts as any other chain that is. */
+static void adopt_base(struct adoption *a, const struct base *b, const char *name)
+{
+	struct nft_state *s = a->s;
+	char moved[NSET_NAME];
+
+	if (!b->older) {
+		a->prerouting |= !b->output;
+		s->output |= b->output;
+		return;
+	}
+	if (!b->moved)
+		s->older |= b->output ? OLDER_OUTPUT : OLDER_PREROUTING;
+	s->older_output |= b->output;
+	snprintf(moved, sizeof(moved), "%s%s", b->moved ? "" : OLDER, name);
+	if (!a->err)
+		a->err = objects_add_chain(&s->now, moved);
+}
+
 static int chain_message(const struct nlmsghdr *nlh, void *data)
 {
 	struct adoption *a = data;
 	struct attrs t;
+	struct base b;
 
 	if (!ours(nlh, &t))
 		return MNL_CB_OK;
-	if (is_base_chain(&t)) {
-		a->base++;
-		a->prerouting |= !strcmp(attr_string(&t, NFTA_CHAIN_NAME), "prerouting");
-	} else if (t.a[NFTA_CHAIN_HOOK] || !adopt_generated(a, attr_string(&t, NFTA_CHAIN_NAME))) {
+	if (is_base(&t, &b))
+		adopt_base(a, &b, attr_string(&t, NFTA_CHAIN_NAME));
+	else if (t.a[NFTA_CHAIN_HOOK] || !adopt_generated(a, attr_string(&t, NFTA_CHAIN_NAME)))
 		a->s->foreign = true;
-	}
 	return MNL_CB_OK;
 }
 
@@ -432,7 +483,7 @@ static int adopt(struct nft_state **out)
 		return err;
 	}
 	/* Without prerouting it is the table of direct mode: see nft_render(). */
-	if (a.base != 1 + (size_t)a.prerouting || (a.prerouting && !a.s->mark))
+	if ((!a.s->output && !a.s->older_output) || (a.prerouting && !a.s->mark))
 		a.s->foreign = true;
 	objects_sort(&a.s->now);
 	*out = a.s;

@@ -9,6 +9,7 @@
  *	g<G>_err4/6  ICMP errors, by the packet they quote
  *	r<H>_<dir>   counters of the rule with handle H; failsafe_<dir>
  *	a4_ a6_ p_ q4_ q6_ qp_<hash>	sets of addresses and ports, and of quoted ones
+ *	old_prerouting, old_output	base chains of an older build, for as long as a swap takes
  *
  * Both base chains stay hooked. All chains below output are replaced whenever anything changes;
  * counters live as long as their rule, and sets as long as their content.
@@ -31,6 +32,8 @@
 void nft_plan_free(struct nft_plan *p)
 {
 	strbuf_free(&p->script);
+	strbuf_free(&p->older.before);
+	strbuf_free(&p->older.undo);
 	nft_state_free(p->after);
 	*p = (struct nft_plan){};
 }
@@ -194,10 +197,10 @@ static void add_new(const struct render *r, const struct nft_state *old,
 	if (mark && new->mark)
 		strbuf_addf(s,
 			    "chain prerouting {\n"
-			    "type filter hook prerouting priority raw; policy accept;\n"
+			    "type filter hook prerouting priority %d; policy accept;\n"
 			    "meta mark & 0x%08x != 0 notrack meta mark set meta mark & 0x%08x\n"
 			    "}\n",
-			    new->mark, ~new->mark);
+			    HOOK_PRIORITY, new->mark, ~new->mark);
 	if (rules) {
 		add_text(s, &r->chains, new->generation);
 		strbuf_addf(s, "chain g%u_out {\n", new->generation);
@@ -205,10 +208,10 @@ static void add_new(const struct render *r, const struct nft_state *old,
 		strbuf_addf(s,
 			    "}\n"
 			    "chain output {\n"
-			    "type filter hook output priority raw; policy accept;\n"
+			    "type filter hook output priority %d; policy accept;\n"
 			    "jump g%u_out\n"
 			    "}\n",
-			    new->generation);
+			    HOOK_PRIORITY, new->generation);
 	}
 	strbuf_addf(s, "}\n");
 }
@@ -253,7 +256,10 @@ static int write_script(const struct render *r, const struct nft_state *before,
 			strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
 		if (mark && !after->mark)
 			strbuf_addf(s, "delete chain inet " NFT_TABLE " prerouting\n");
-		if (rules)
+		if (old->older_output) /* a packet that the new one has judged is done */
+			strbuf_addf(s, "insert rule inet " NFT_TABLE " " OLDER
+				       "output ct state untracked accept\n");
+		if (rules && old->output)
 			strbuf_addf(s, "flush chain inet " NFT_TABLE " output\n");
 	}
 	add_new(r, old, after, rules, mark, s);
@@ -262,33 +268,53 @@ static int write_script(const struct render *r, const struct nft_state *before,
 	return err ? err : note_leftovers(after);
 }
 
+static int write_older(const struct nft_state *before, struct nft_plan *p)
+{
+	static const char *const chains[] = { "prerouting", "output" };
+
+	if (!before || before->foreign)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
+		if (!(before->older & 1U << i))
+			continue;
+		strbuf_addf(&p->older.before, "rename chain inet " NFT_TABLE " %s " OLDER "%s\n",
+			    chains[i], chains[i]);
+		strbuf_addf(&p->older.undo, "rename chain inet " NFT_TABLE " " OLDER "%s %s\n",
+			    chains[i], chains[i]);
+	}
+	if (before->older_output)
+		p->older.after = "flush chain inet " NFT_TABLE " " OLDER "output\n";
+	return p->older.before.err ? p->older.before.err : p->older.undo.err;
+}
+
 int nft_render(const struct entries *entries, const struct host *host, __u32 mark, __u32 generation,
 	       const struct nft_state *before, struct nft_plan *out)
 {
 	struct render r = { .host = host };
-	_strbuf_ struct strbuf script = {};
+	struct nft_plan plan = {};
 	struct nft_state *after = calloc(1, sizeof(*after));
 	int err = after ? 0 : -ENOMEM;
 
 	if (!err) {
 		after->mark = mark;
+		after->output = true;
 		after->generation = generation;
 		err = render_all(&r, entries, after);
 	}
 	if (!err) {
-		err = write_script(&r, before, after, &script);
+		err = write_script(&r, before, after, &plan.script);
 		if (!err)
-			err = script.err;
+			err = plan.script.err ? plan.script.err : write_older(before, &plan);
 	}
 	strbuf_free(&r.chains);
 	strbuf_free(&r.output);
 	free(r.sets);
 	arena_free(&r.mem);
+	plan.after = after;
 	if (err) {
-		nft_state_free(after);
+		nft_plan_free(&plan);
 		return err;
 	}
-	*out = (struct nft_plan){ .script = script, .after = after };
-	script = (struct strbuf){};
+	*out = plan;
 	return 0;
 }

@@ -135,9 +135,17 @@ struct nft_objects {
 	size_t n_counters, cap_counters;
 };
 
+/* What base chains of HOOK_PRIORITY_OLD are called, to make room for ours. */
+#define OLDER		 "old_"
+#define OLDER_PREROUTING (1U << 0)
+#define OLDER_OUTPUT	 (1U << 1)
+
 struct nft_state {
 	bool foreign;		 /* something of that name, but not by us: replace it whole */
 	__u32 mark;		 /* 0: the rule in prerouting is not what it should be */
+	unsigned int older;	 /* OLDER_*: base chains of HOOK_PRIORITY_OLD, not yet renamed */
+	bool older_output;	 /* there is one, renamed or not, that still judges */
+	bool output;		 /* there is one of HOOK_PRIORITY */
 	bool exact;		 /* hash is known (not so after nft_adopt) */
 	__u64 hash;		 /* of chains and rules, generation left out */
 	__u32 generation;	 /* the highest that a name has */

@@ -41,7 +41,7 @@ on router nft -f - <<'EOT'
 table inet marks {
 	counter marked { }
 	chain c { type filter hook forward priority 0; meta mark & 0x40 != 0 counter name marked; }
-	chain p { type filter hook prerouting priority -301; meta mark & 0x40 != 0 counter name marked; }
+	chain p { type filter hook prerouting priority -450; meta mark & 0x40 != 0 counter name marked; }
 }
 EOT
 marked() { on router nft -j list counter inet marks marked | jq '.nftables[].counter? | select(.) | .packets'; }

@@ -104,10 +104,14 @@ static inline void load_marked(__u32 generation, __u32 mark)
 
 	fx_expand(&fx);
 	cr_assert_eq(nft_render(&fx.entries, &fx.host, mark, generation, loaded, &p), 0);
+	if (p.older.before.len)
+		cr_assert_eq(nft_run(p.older.before.s, false, NULL), 0);
 	if (p.script.len) {
 		err = nft_run(p.script.s, false, &error);
 		cr_assert_eq(err, 0, "%d %.2000s", err, error ? error : "");
 	}
+	if (p.older.after)
+		cr_assert_eq(nft_run(p.older.after, false, NULL), 0);
 	nft_state_free(loaded);
 	loaded = TAKE_PTR(p.after);
 	nft_plan_free(&p);

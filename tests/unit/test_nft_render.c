@@ -101,14 +101,14 @@ Test(nft_render, no_rules)
 
 	cr_assert_str_eq(s, "table inet ctbypass {\n"
 			    "chain prerouting {\n"
-			    "type filter hook prerouting priority raw; policy accept;\n"
+			    "type filter hook prerouting priority -399; policy accept;\n"
 			    "meta mark & 0x00000040 != 0 notrack meta mark set meta mark & "
 			    "0xffffffbf\n"
 			    "}\n"
 			    "chain g1_out {\n"
 			    "}\n"
 			    "chain output {\n"
-			    "type filter hook output priority raw; policy accept;\n"
+			    "type filter hook output priority -399; policy accept;\n"
 			    "jump g1_out\n"
 			    "}\n"
 			    "}\n");

@@ -60,30 +60,67 @@ Test(nft_table, counters_come_back_with_their_rule)
 }
 /* --- swapping --- */
 
-/* Packets flow while the table is replaced again and again: each one is untracked and counted. */
-Test(nft_table, swaps_miss_no_packet)
-{
-	__u32 mark = 0x1000, stop = 0, sent = 0;
-	struct ctb_count c;
-	int pipefd[2];
-	bool exists;
+/* Packets that another process sends until it is told to stop; table probe notes what is tracked.
+ */
+struct flood {
+	int to, from;
 	pid_t pid;
+};
+
+static struct flood flood_start(void)
+{
+	__u32 stop = 0, sent = 0;
+	int down[2], up[2];
+	struct flood f;
 
 	must("nft add counter inet probe tracked && "
 	     "nft add rule inet probe output meta mark 0x1000 ct state != untracked "
 	     "counter name tracked");
+	cr_assert(!pipe2(down, O_NONBLOCK) && !pipe(up));
+	f = (struct flood){ .to = down[1], .from = up[0], .pid = fork() };
+	cr_assert(f.pid >= 0);
+	if (!f.pid) {
+		while (read(down[0], &stop, sizeof(stop)) < 0) {
+			send_packet(&to_8080, 0x1000);
+			if (!sent++ && write(up[1], &sent, sizeof(sent)) != sizeof(sent))
+				_exit(1);
+		}
+		_exit(write(up[1], &sent, sizeof(sent)) != sizeof(sent));
+	}
+	/* It has begun. */
+	cr_assert_eq(read(up[0], &sent, sizeof(sent)), sizeof(sent));
+	close(down[0]);
+	close(up[1]);
+	return f;
+}
+
+/* Each packet was untracked, and counted once, as one of rule 1. */
+static void flood_stop(struct flood *f)
+{
+	__u32 stop = 0, sent = 0;
+	struct ctb_count c;
+	bool exists;
+
+	cr_assert_eq(write(f->to, &stop, sizeof(stop)), sizeof(stop));
+	cr_assert_eq(read(f->from, &sent, sizeof(sent)), sizeof(sent));
+	cr_assert_eq(waitpid(f->pid, NULL, 0), f->pid);
+	close(f->to);
+	close(f->from);
+	cr_assert(strstr(output_of("nft list counter inet probe tracked"), "packets 0 "), "%s",
+		  output_of("nft list counter inet probe tracked"));
+	c = counter(1, CTB_DIR_ORIG, &exists);
+	cr_assert(exists && sent);
+	cr_assert_eq(c.packets, sent, "%llu counted, %u sent", (unsigned long long)c.packets, sent);
+}
+
+/* Packets flow while the table is replaced again and again. */
+Test(nft_table, swaps_miss_no_packet)
+{
+	struct flood f;
+
 	port_rule(CTB_NOTRACK, 8080)->handle = 1;
 	load(1);
-	cr_assert_eq(pipe2(pipefd, O_NONBLOCK), 0);
-	pid = fork();
-	cr_assert(pid >= 0);
-	if (!pid) {
-		while (read(pipefd[0], &stop, sizeof(stop)) < 0) {
-			send_packet(&to_8080, mark);
-			sent++;
-		}
-		_exit(write(pipefd[1], &sent, sizeof(sent)) != sizeof(sent));
-	}
+	f = flood_start();
 	for (__u32 i = 2; i < 100; i++) {
 		fx_free_rules(&fx);
 		if (i % 3)
@@ -94,14 +131,7 @@ Test(nft_table, swaps_miss_no_packet)
 			port_rule(CTB_NOTRACK, 10000 + k)->handle = 2000 + k;
 		load(i);
 	}
-	cr_assert_eq(write(pipefd[1], &stop, sizeof(stop)), sizeof(stop));
-	cr_assert_eq(waitpid(pid, NULL, 0), pid);
-	cr_assert_eq(read(pipefd[0], &sent, sizeof(sent)), sizeof(sent));
-	cr_assert(strstr(output_of("nft list counter inet probe tracked"), "packets 0 "), "%s",
-		  output_of("nft list counter inet probe tracked"));
-	c = counter(1, CTB_DIR_ORIG, &exists);
-	cr_assert(exists && sent);
-	cr_assert_eq(c.packets, sent, "%llu counted, %u sent", (unsigned long long)c.packets, sent);
+	flood_stop(&f);
 }
 
 /* --- prerouting --- */
@@ -170,7 +200,7 @@ Test(nft_table, prerouting_takes_the_mark)
 			 "table inet probe2\ndelete table inet probe2\n"
 			 "table inet probe2 {\n"
 			 "counter u { }\ncounter t { }\n"
-			 "chain a { type filter hook prerouting priority -310;\n"
+			 "chain a { type filter hook prerouting priority -450;\n"
 			 "ip saddr 8.8.8.8 meta mark set 0x%x\n}\n"
 			 "chain b { type filter hook prerouting priority -150;\n"
 			 "ip saddr 8.8.8.8 meta mark 0x%x ct state untracked counter name u\n"
@@ -276,6 +306,120 @@ Test(nft_table, adopted_table_goes_on)
 	/* Only generation 7 is left. */
 	cr_assert_str_eq(output_of("nft list table inet ctbypass | grep -c 'chain g[^7]' || true"),
 			 "0");
+}
+
+/* What a build that hooked at raw would have left: the same table, there. */
+static void load_older(__u32 generation, __u32 mark)
+{
+	struct nft_plan p = {};
+	char *at;
+
+	fx_expand(&fx);
+	cr_assert_eq(nft_render(&fx.entries, &fx.host, mark, generation, NULL, &p), 0);
+	while ((at = strstr(p.script.s, "priority -399")))
+		memcpy(at, "priority -300", strlen("priority -300"));
+	cr_assert_eq(nft_run(p.script.s, false, NULL), 0);
+	nft_plan_free(&p);
+}
+
+/*
+ * The table of a build that hooked at raw is gone on with: not a packet is tracked or counted twice
+ * while the new chains take over, and nothing of the old ones is left.
+ */
+Test(nft_table, older_table_is_taken_over)
+{
+	struct flood f;
+
+	for (__u32 i = 0; i < 6; i++) {
+		__u32 mark = i % 2 ? MARK : 0;
+
+		fx_free_rules(&fx);
+		port_rule(CTB_NOTRACK, 8080)->handle = 1;
+		port_rule(CTB_NOTRACK, 9090)->handle = 2;
+		load_older(3, mark);
+		cr_expect_eq(nft_present(false), 0, "it is not what is wanted");
+		cr_expect_eq(nft_adoptable(), 1);
+		f = flood_start();
+		loaded = adopted();
+		cr_assert_not_null(loaded);
+		cr_expect_eq(nft_state_generation(loaded), 3);
+		fx_free_rules(&fx);
+		port_rule(CTB_NOTRACK, 8080)->handle = 1;
+		load_marked(4, mark);
+		cr_expect_eq(nft_present(mark), 1);
+		/* The old rules are not asked any more. */
+		cr_expect_str_eq(output_of("nft list chain inet ctbypass old_output | "
+					   "grep -c g3 || true"),
+				 "0");
+		cr_assert_not_null(nft_state_leftovers(loaded));
+		cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+		flood_stop(&f);
+		expect_none(2, CTB_DIR_ORIG);
+		cr_expect_str_eq(output_of("nft list table inet ctbypass | "
+					   "grep -e old_ -e raw -e -300 -e g3 || true"),
+				 "");
+		nft_state_free(loaded);
+		loaded = NULL;
+		cr_assert_eq(nft_remove(NULL), 0);
+		must("nft flush chain inet probe output && nft delete counter inet probe tracked");
+	}
+}
+
+/* A daemon that ended in the middle of it: the next one finds its way from any step. */
+Test(nft_table, older_table_is_taken_over_in_two_attempts)
+{
+	port_rule(CTB_NOTRACK, 8080)->handle = 1;
+	for (int steps = 1; steps <= 2; steps++) {
+		struct nft_state *s;
+		struct nft_plan p = {};
+
+		load_older(3, MARK);
+		cr_assert(is_untracked(&to_8080));
+		s = adopted();
+		fx_expand(&fx);
+		cr_assert_eq(nft_render(&fx.entries, &fx.host, MARK, 4, s, &p), 0);
+		cr_assert_eq(nft_run(p.older.before.s, false, NULL), 0);
+		cr_assert(is_untracked(&to_8080));
+		if (steps == 2)
+			cr_assert_eq(nft_run(p.script.s, false, NULL), 0);
+		nft_plan_free(&p);
+		nft_state_free(s);
+		cr_expect_eq(nft_adoptable(), 1);
+		loaded = adopted();
+		load(5);
+		cr_assert(is_untracked(&to_8080));
+		cr_assert_eq(nft_run(nft_state_leftovers(loaded), false, NULL), 0);
+		cr_assert(is_untracked(&to_8080));
+		expect(1, CTB_DIR_ORIG, 4, 160);
+		cr_expect_eq(nft_present(true), 1);
+		cr_expect_str_eq(output_of("nft list table inet ctbypass | "
+					   "grep -e old_ -e raw -e -300 -e 'g[34]' || true"),
+				 "");
+		nft_state_free(loaded);
+		loaded = NULL;
+		cr_assert_eq(nft_remove(NULL), 0);
+	}
+}
+
+/* What it takes back where nft refuses the rest, the older build would go on with. */
+Test(nft_table, older_table_is_left_as_it_was)
+{
+	_free_ char *was = NULL;
+	struct nft_plan p = {};
+	struct nft_state *s;
+
+	port_rule(CTB_NOTRACK, 8080);
+	load_older(3, MARK);
+	was = strdup(output_of("nft -s list table inet ctbypass"));
+	s = adopted();
+	fx_expand(&fx);
+	cr_assert_eq(nft_render(&fx.entries, &fx.host, MARK, 4, s, &p), 0);
+	cr_assert_eq(nft_run(p.older.before.s, false, NULL), 0);
+	cr_assert_str_neq(output_of("nft -s list table inet ctbypass"), was);
+	cr_assert_eq(nft_run(p.older.undo.s, false, NULL), 0);
+	cr_assert_str_eq(output_of("nft -s list table inet ctbypass"), was);
+	nft_plan_free(&p);
+	nft_state_free(s);
 }
 
 Test(nft_table, foreign_table_is_rebuilt)
