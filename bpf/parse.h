@@ -304,7 +304,7 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l
 				      struct ctb_pkt *p)
 {
 	struct iphdr *ip = bytes_at(b, l3, sizeof(*ip));
-	__u32 hlen, len;
+	__u32 hlen, last, len;
 	__u16 frag;
 
 	if (bytes_missing(b, ip, sizeof(*ip)))
@@ -321,14 +321,19 @@ static __always_inline int parse_ipv4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l
 	p->proto = ip->protocol;
 	p->src_lo = bpf_ntohl(ip->saddr);
 	p->dst_lo = bpf_ntohl(ip->daddr);
-	/* All of the options: the last word of the header. */
-	if (bytes_missing(b, bytes_at(b, l3 + hlen - 4, 4), 4))
+	/*
+	 * All of the options: the last word of the header. From l3 + hlen - 4, with l3 = 0, clang
+	 * 19 makes a sum that the verifier takes for -4 ("math between pkt pointer and
+	 * 4294967292").
+	 */
+	last = forget(hlen - 4) & 0x3f;
+	if (bytes_missing(b, bytes_at(b, l3 + last, 4), 4))
 		return CTB_R_BAD_IPV4;
 	p->bytes = len;
 	if (frag & 0x1fff)
 		return CTB_R_LATER_FRAGMENT;
 	p->first_fragment = !!(frag & 0x2000);
-	return parse_l4(ctx, b, forget(l3 + hlen) & 0x7f, len - hlen, p);
+	return parse_l4(ctx, b, l3 + last + 4, len - hlen, p);
 }
 
 static __always_inline int parse_ipv6(CTB_CTX *ctx, struct ctb_bytes *b, __u32 l3, __u32 avail,
