@@ -17,10 +17,6 @@
 #define TCX_INGRESS 46
 #define F_BEFORE    (1U << 3)
 
-/* What makes a clsact filter ours. Priority 1 is where tc puts what runs first. */
-#define FILTER_HANDLE	0xc7b
-#define FILTER_PRIORITY 1
-
 int attach_tcx(int ifindex, int prog_fd)
 {
 	/* BPF_F_BEFORE without a relative program: the head (kernel/bpf/mprog.c). */

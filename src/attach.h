@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+/* What makes a clsact filter ours. Priority 1 is where tc puts what runs first. */
+#define FILTER_HANDLE	0xc7b
+#define FILTER_PRIORITY 1
+
 /*
  * A new tcx link at the head of the hook. Returns its descriptor, or -errno; what kernels before
  * 6.6 say is -EINVAL. The link dies with its last descriptor or pin.

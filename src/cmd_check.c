@@ -8,6 +8,7 @@
 #include "client.h"
 #include "commands.h"
 #include "daemon.h"
+#include "early_rules.h"
 #include "feature.h"
 #include "forward_plan.h"
 #include "log.h"
@@ -117,6 +118,7 @@ static int try_kernel(const struct args *a, const struct live *l, struct host *h
 		      struct findings *f)
 {
 	struct features have = {};
+	__u32 mark = l->rs->mark;
 	int err;
 
 	if (geteuid()) {
@@ -130,14 +132,19 @@ static int try_kernel(const struct args *a, const struct live *l, struct host *h
 	err = features_probe(a->pindir, false, &have);
 	if (err)
 		return err;
+	if (have.f[FEATURE_UNTRACK_KFUNC].state == FEATURE_YES)
+		mark = 0; /* direct mode */
 	host->no_fib = have.f[FEATURE_NFT_FIB].state == FEATURE_NO;
 	err = try_bpf(l, host, f);
 	if (!err)
 		err = try_nft(l, host, f);
 	if (err)
 		explain(&have, f);
-	if (!err)
+	if (!err) {
 		survey(l, host, f);
+		advise_early_rules(&l->entries, l->rs, host, mark, warn_text, f);
+		advise_early_filters(l->rs, host, mark, warn_text, f);
+	}
 	if (!err)
 		err = check_forward(l, host, warn_text, f, &f->forward, &f->error);
 	return err;

@@ -5,17 +5,15 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <arpa/inet.h>
-#include <endian.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <libmnl/libmnl.h>
 
 #include "nft.h"
+#include "nft_attr.h"
 #include "nft_tree.h"
 
-#define ATTRS	     32 /* more than any message here has */
 #define DUMP_RETRIES 10 /* of dumps that a change interrupted */
 
 struct query {
@@ -70,36 +68,6 @@ static int query_run(struct query *q, mnl_cb_t cb, void *data)
 			return -errno;
 	}
 	return 0;
-}
-
-struct attrs {
-	const struct nlattr *a[ATTRS];
-};
-
-static int attr_store(const struct nlattr *attr, void *data)
-{
-	struct attrs *t = data;
-
-	if (mnl_attr_get_type(attr) < ATTRS)
-		t->a[mnl_attr_get_type(attr)] = attr;
-	return MNL_CB_OK;
-}
-
-static const char *attr_string(const struct attrs *t, int type)
-{
-	const struct nlattr *a = t->a[type];
-
-	return a && !mnl_attr_validate(a, MNL_TYPE_NUL_STRING) ? mnl_attr_get_str(a) : "";
-}
-
-static __u32 attr_be32(const struct attrs *t, int type)
-{
-	return t->a[type] ? ntohl(mnl_attr_get_u32(t->a[type])) : 0;
-}
-
-static __u64 attr_be64(const struct attrs *t, int type)
-{
-	return t->a[type] ? be64toh(mnl_attr_get_u64(t->a[type])) : 0;
 }
 
 /* The message's attributes if it is about our table (not every dump can be told to filter). */

@@ -43,6 +43,7 @@
 
 #include "advice.h"
 #include "daemon.h"
+#include "early_rules.h"
 #include "json_text.h"
 #include "output_counts.h"
 #include "privileges.h"
@@ -338,6 +339,7 @@ static void warn_text(void *list, const char *s)
 static json_t *list_warnings(const struct daemon *d, const struct attachment *a, size_t n,
 			     bool table, double percent)
 {
+	__u32 mark = datapath_how(d->dp)->ingress == HAND_OVER_MARK ? d->live.rs->mark : 0;
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < n; i++) {
@@ -368,6 +370,8 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 	advise_interfaces(d->live.rs, &d->host, warn_text, out);
 	advise_bridges(d->live.rs, &d->host, warn_text, out);
 	advise_forward(d->live.rs, &d->facts, warn_text, out);
+	advise_early_rules(&d->live.entries, d->live.rs, &d->host, mark, warn_text, out);
+	advise_early_filters(d->live.rs, &d->host, mark, warn_text, out);
 	if (d->rule_warnings)
 		warn(out, "%s", d->rule_warnings);
 	return out;

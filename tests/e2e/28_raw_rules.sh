@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only
-# Others' rules between defragmentation and conntrack, loaded after ours: marks written whole, conntrack
-# zones and helpers of iptables' table raw. Ours comes first, and both directions are bypassed whole.
+# Others' rules on the way to conntrack, loaded after ours. What comes behind defragmentation comes
+# too late: marks written whole, conntrack zones and helpers of iptables' table raw; both directions are
+# bypassed whole. What comes before, and nft's `ct zone set` anywhere, is told by check and status.
+# timeout: 120
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"
@@ -92,4 +94,96 @@ table inet q {
 EOT
 whole "nft, priority -310"
 near_miss "nft, priority -310"
+on server nft delete table inet q
+
+# What cannot be helped is told.
+told() { # WORDS, or nothing at all
+	local check warnings
+	check=$(on server "$CTBYPASS" check -j -c $LAB_CONF | jq -r '.host_warnings[]')
+	warnings=$(ctb status -j | jq -r '.warnings[]')
+	if [[ -n $1 ]]; then
+		has "check" "$check" "$1"
+		has "status" "$warnings" "$1"
+	else
+		eq "check" "$check" ""
+		eq "status" "$warnings" ""
+	fi
+}
+# one_sided WORDS...: not by us alone, and told.
+one_sided() {
+	local words to
+	for words; do
+		told "$words"
+	done
+	ct_flush server
+	for to in 10.0.0.1 fd00::1; do
+		tool client udp_flows -n 2 -t 0.2 $to 8080 >/dev/null || true
+	done
+	ge "$1: entries" "$(ct_entries server)" 4
+	say "told: $1"
+}
+told ""
+ingress() {
+	on server nft -f - <<-EOT
+		table netdev q {
+			chain i {
+				type filter hook ingress device "s0" priority 0
+				$1
+			}
+		}
+	EOT
+}
+ingress "meta mark set 7"
+if direct; then
+	told ""
+	whole "netdev ingress, direct mode"
+else
+	one_sided "nft rule \`netdev q i handle 2\` writes over mark bit 0x40"
+fi
+on server nft delete table netdev q
+ingress "meta mark set meta mark & 0xfffffff0 | 7"
+told ""
+whole "netdev ingress, masked"
+on server nft delete table netdev q
+
+zones() { # CONDITION
+	on server nft -f - <<-EOT
+		table inet q {
+			chain in {
+				type filter hook prerouting priority raw
+				$1 ct original zone set iifname map { "s0" : 110 }
+			}
+			chain out {
+				type filter hook output priority raw
+				$1 ct zone set 110
+			}
+		}
+	EOT
+}
+zones "meta l4proto udp"
+one_sided "sets a conntrack zone on what is untracked: what arrives is tracked again" \
+	"sets a conntrack zone on what is untracked: what is sent is tracked again"
+on server nft delete table inet q
+zones "ct state != untracked"
+told ""
+whole "nft ct zone set, of what is tracked"
+on server nft delete table inet q
+
+skbedit() { on server tc filter add dev s0 ingress pref 10 matchall action skbedit mark "$1" 2>/dev/null; }
+on server tc qdisc add dev s0 clsact 2>/dev/null || true
+if ! skbedit 7; then
+	say "this kernel has no matchall or no skbedit"
+	pass
+	exit
+fi
+if direct; then
+	told ""
+	whole "skbedit, direct mode"
+else
+	one_sided "a tc filter at ingress of s0 (pref 10, skbedit) writes over mark bit 0x40"
+fi
+on server tc filter del dev s0 ingress pref 10
+skbedit 7/0xf
+told ""
+whole "skbedit, masked"
 pass
