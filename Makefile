@@ -36,7 +36,8 @@ PROG_HELPERS := $(patsubst tests/prog/%.c,$(B)/obj/tests/prog/%.o,\
 	$(filter-out $(wildcard tests/prog/test_*.c) $(wildcard tests/prog/*.bpf.c),$(wildcard tests/prog/*.c)))
 PROG_SKELS := $(patsubst tests/prog/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard tests/prog/*.bpf.c))
 E2E_OBJS := $(patsubst tests/e2e/lib/%.c,$(B)/tests/e2e/%.o,$(wildcard tests/e2e/lib/*.bpf.c)) \
-	$(B)/tests/e2e/drop_cap.so $(B)/tests/e2e/uml_xstate.so $(B)/tests/e2e/amx_host.so
+	$(B)/tests/e2e/drop_cap.so $(B)/tests/e2e/uml_xstate.so $(B)/tests/e2e/amx_host.so \
+	$(B)/tests/e2e/swap_fault.so
 FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH_OBJS := $(patsubst bench/lib/%.c,$(B)/obj/bench/lib/%.o,\
 	$(filter-out %.bpf.c,$(wildcard bench/lib/*.c)))

@@ -21,7 +21,7 @@ build=(
 )
 lab=( # hosts, traffic, captures
 	iproute2 nftables iptables conntrack ethtool tcpdump iperf3 socat netcat-openbsd
-	procps util-linux mount jq mandoc python3 python3-scapy
+	procps util-linux mount jq mandoc python3 python3-scapy strace
 	systemd # runs the daemon as the unit says
 	# what the benchmark measures beside the others
 	ipset

@@ -24,7 +24,9 @@
  * one or the new; XDP never depends on what tc does behind it, and tc forwards by itself whatever
  * it is given. The tables of devices belong to each generation, and are filled before the swap.
  *
- * Flows that only one of the two rule sets bypasses are torn between 1 and 2, for milliseconds:
+ * Flows that only one of the two rule sets bypasses are torn between 1 and 2, for milliseconds.
+ * That a swap is under way is written down in map state: a daemon that dies in it leaves them torn
+ * until the next one starts, which swaps again, or, if it cannot, silences both halves (unload.c).
  *  - a rule is added: what is sent is untracked, what arrives is tracked still. Entries made or
  *    kept alive by that are deleted by the sweep after 2, and by the one in step 3 for packets
  *    that were on their way. With 2 first, replies would make entries in the wrong direction
@@ -168,15 +170,30 @@ static int swap(struct daemon *d, struct next *n, char **error)
 
 	if (err)
 		goto abort;
+	err = datapath_set_swapping(d->dp, true);
+	if (err) {
+		error_set(error, err, "writing the pinned maps: %s", strerror(-err));
+		goto unclaim;
+	}
 	err = nft_half_run(d, &n->nft, error);
 	if (err)
-		goto unclaim;
+		goto whole;
 	err = datapath_commit(d->dp, &d->host, &n->live.rs->interfaces, &n->forward, error);
 	if (!err)
 		return 0;
 	if (!*error)
 		error_set(error, err, "swapping the BPF programs: %s", strerror(-err));
-	nft_half_put_back(d, had_table);
+	if (nft_half_put_back(d, had_table) || datapath_torn(d->dp)) {
+		log_err("half of a change of rules can neither be made nor taken back: flows that "
+			"it concerns may be bypassed in one direction only");
+		/* Tried again soon, or silenced if this was a start. */
+		d->must_apply = true;
+		d->refresh_at = now_ms() + RETRY_MS;
+		goto unclaim;
+	}
+whole:
+	if (datapath_set_swapping(d->dp, false))
+		log_warn("cannot take back what was written to map state");
 unclaim:
 	unclaim_slots(d, n->slots);
 abort:

@@ -166,7 +166,7 @@ int nft_half_prepare(struct daemon *d, const struct live *l, struct nft_plan *ou
 		   : render(d, l, nft_state_mark(d->nft) | wanted_mark(l->rs, how), out, error);
 }
 
-void nft_half_put_back(struct daemon *d, bool had_table)
+int nft_half_put_back(struct daemon *d, bool had_table)
 {
 	struct nft_plan plan = {};
 	_free_ char *error = NULL;
@@ -183,14 +183,11 @@ void nft_half_put_back(struct daemon *d, bool had_table)
 		nft_state_free(d->nft);
 		d->nft = NULL;
 	} else {
-		/* Adopted from a previous daemon, whose rules nobody knows any more. */
-		log_err("what this host sends is judged by the new rules, what arrives by those of "
-			"the previous daemon; correct the cause and start again, or run "
-			"`ctbypass unload`");
-		return;
+		err = error_set(&error, -ENOENT, "nobody knows the previous daemon's rules");
 	}
 	if (err)
 		log_err("cannot put the nft table back: %s", error ? error : strerror(-err));
+	return err;
 }
 
 void nft_half_leave(struct daemon *d)

@@ -14,8 +14,8 @@
 int nft_half_prepare(struct daemon *d, const struct live *l, struct nft_plan *out, char **error);
 /* Run it and remember what it left. */
 int nft_half_run(struct daemon *d, struct nft_plan *plan, char **error);
-/* The BPF swap failed: back to the old rules in nft too. */
-void nft_half_put_back(struct daemon *d, bool had_table);
+/* The BPF swap failed: back to the old rules in nft too. 0, or -errno, logged: not done. */
+int nft_half_put_back(struct daemon *d, bool had_table);
 /* The change is in force: the table has no more work with what is sent, if it is not wanted. */
 void nft_half_leave(struct daemon *d);
 void nft_half_settle(struct daemon *d);

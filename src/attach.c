@@ -13,15 +13,13 @@
 #include "netlink.h"
 #include "nft.h"
 
-/* Not in Debian 12's headers: BPF_TCX_INGRESS and BPF_F_BEFORE, include/uapi/linux/bpf.h, 6.6. */
-#define TCX_INGRESS 46
-#define F_BEFORE    (1U << 3)
+#define F_BEFORE (1U << 3) /* likewise: BPF_F_BEFORE */
 
 int attach_tcx(int ifindex, int prog_fd)
 {
 	/* BPF_F_BEFORE without a relative program: the head (kernel/bpf/mprog.c). */
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = F_BEFORE);
-	int fd = bpf_link_create(prog_fd, ifindex, (enum bpf_attach_type)TCX_INGRESS, &opts);
+	int fd = bpf_link_create(prog_fd, ifindex, TCX_INGRESS, &opts);
 
 	return fd < 0 ? -errno : fd;
 }

@@ -12,6 +12,9 @@
 #define FILTER_HANDLE	0xc7b
 #define FILTER_PRIORITY 1
 
+/* Not in Debian 12's header: BPF_TCX_INGRESS, include/uapi/linux/bpf.h, 6.6. */
+#define TCX_INGRESS ((enum bpf_attach_type)46)
+
 /*
  * A new tcx link at the head of the hook. Returns its descriptor, or -errno; what kernels before
  * 6.6 say is -EINVAL. The link dies with its last descriptor or pin.

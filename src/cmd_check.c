@@ -12,6 +12,7 @@
 #include "feature.h"
 #include "forward_plan.h"
 #include "log.h"
+#include "unload.h"
 
 /* What was found, besides the diagnostics. */
 struct findings {
@@ -87,6 +88,15 @@ static void survey(const struct live *l, const struct host *host, struct finding
 		return;
 	}
 	warn_text(f, text);
+}
+
+/* What a daemon would find here. */
+static void advise_left(const struct args *a, struct findings *f)
+{
+	const char *words = unload_advice(a->pindir);
+
+	if (words)
+		warn_text(f, words);
 }
 
 static int build(const struct args *a, struct live *l, struct host *host, struct diag *diag)
@@ -216,6 +226,7 @@ int cmd_check(const struct args *a)
 	if (!err) {
 		advise_interfaces(l.rs, &host, warn_text, &f);
 		advise_bridges(l.rs, &host, warn_text, &f);
+		advise_left(a, &f);
 		err = try_kernel(a, &l, &host, &f);
 	}
 	if (err && !a->json && (f.error || !diag.errors))

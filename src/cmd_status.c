@@ -3,6 +3,7 @@
 
 #include "client.h"
 #include "commands.h"
+#include "unload.h"
 
 static long long num(const json_t *o, const char *key)
 {
@@ -123,8 +124,13 @@ int cmd_status(const struct args *a)
 	json_t *reply;
 	int status = client_command(a->socket, json_pack("{s:s}", "cmd", "status"), &reply);
 
-	if (status)
+	if (status) {
+		const char *words = unload_advice(a->pindir);
+
+		if (words)
+			command_fail("%s", words);
 		return status;
+	}
 	if (a->json)
 		status = client_print_json(reply);
 	else

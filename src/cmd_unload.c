@@ -5,7 +5,7 @@
 #include "commands.h"
 #include "log.h"
 #include "netns_lock.h"
-#include "nft.h"
+#include "unload.h"
 
 int cmd_unload(const struct args *a)
 {
@@ -24,14 +24,13 @@ int cmd_unload(const struct args *a)
 				    "first");
 	if (lock < 0)
 		return command_fail("cannot lock this network namespace: %s", strerror(-lock));
-	err = datapath_unload(a->pindir, &error);
-	if (err)
-		return command_fail("%s", error ? error : strerror(-err));
-	free(TAKE_PTR(error));
-	/* Last, so that no packet is left marked. */
-	err = nft_remove(&error);
-	if (err)
-		return command_fail("cannot remove the nft table: %s",
-				    error ? error : strerror(-err));
+	err = unload(a->pindir, &error);
+	if (err < 0)
+		return command_fail("%s; everything is as it was", error ? error : strerror(-err));
+	if (err) {
+		command_fail("%s; everything is tracked, but not all is gone: run it again",
+			     error ? error : "out of memory");
+		return EXIT_LEFT;
+	}
 	return 0;
 }

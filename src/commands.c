@@ -31,7 +31,7 @@ static int cmd_help(const struct args *a)
 
 const struct command commands[] = {
 	{ "run", "", "run the daemon in the foreground", "cPSAMXv", 0, 0, cmd_run },
-	{ "check", "", "check a configuration; change nothing", "cjv", 0, 0, cmd_check },
+	{ "check", "", "check a configuration; change nothing", "cPjv", 0, 0, cmd_check },
 	{ "add", "RULE...", "append a rule to the running ones; prints its handle", "Sj", 1, -1,
 	  cmd_add },
 	{ "delete", "HANDLE", "delete a running rule", "Sj", 1, 1, cmd_delete },
@@ -39,7 +39,7 @@ const struct command commands[] = {
 	{ "reload", "", "make the running rules those of the file", "Sj", 0, 0, cmd_reload },
 	{ "set", "add|delete NAME ELEMENT...", "change a running set", "Sj", 3, -1, cmd_set },
 	{ "stats", "", "packets and bytes by rule and by reason", "Sjw", 0, 0, cmd_stats },
-	{ "status", "", "interfaces, rules, conntrack, warnings", "Sj", 0, 0, cmd_status },
+	{ "status", "", "interfaces, rules, conntrack, warnings", "PSj", 0, 0, cmd_status },
 	{ "hand-over", "auto|mark|direct", "how packets become UNTRACKED, from now on", "Sj", 1, 1,
 	  cmd_hand_over },
 	{ "unload", "", "remove every trace from the kernel", "Pv", 0, 0, cmd_unload },

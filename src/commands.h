@@ -9,6 +9,7 @@
 
 /* Exit statuses. */
 #define EXIT_USAGE 2
+#define EXIT_LEFT  3 /* unload: everything is tracked, but something is left */
 
 /* The command line, taken apart. Options a command does not list are refused before it runs. */
 struct args {

@@ -14,9 +14,9 @@
 #include "netns_lock.h"
 #include "notify.h"
 #include "privileges.h"
+#include "unload.h"
 
-#define DEBOUNCE_MS 20	 /* events of the host come in bursts */
-#define RETRY_MS    5000 /* after the host could not be followed */
+#define DEBOUNCE_MS 20 /* events of the host come in bursts */
 
 /* --- start --- */
 
@@ -328,6 +328,8 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	_free_ char *error = NULL;
 	int err = drop_privileges(true);
 
+	/* While we may still know whose programs there are. */
+	d->found = unload_look(d->opt.pindir);
 	if (!err)
 		err = read_config(d, &rs, &diag);
 	if (!err)
@@ -367,35 +369,17 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 	return first_rules(d, TAKE_PTR(rs), &diag);
 }
 
-/* What the very first start on this directory made before it failed is nobody's data plane. */
-static void remove_pins(const struct daemon *d)
+/* Nobody else's business while we have the lock; who may have it now looks after everything. */
+static void clean_up_failed_start(struct daemon *d)
 {
-	_free_ char *error = NULL;
-
-	if (datapath_unload(d->opt.pindir, &error))
-		log_warn("%s", error ? error : "cannot remove the pins made");
+	if (d->lock_fd < 0)
+		d->lock_fd = netns_lock();
+	if (d->lock_fd >= 0)
+		unload_after_failed_start(d->opt.pindir, d->found);
 }
 
-/* Nothing was ever in force, and nothing of an earlier build's is attached. */
-static bool never_used(const struct daemon *d)
+static void close_all(struct daemon *d, bool started)
 {
-	const struct attachment *a;
-	size_t n;
-
-	if (!d->dp || datapath_generation(d->dp))
-		return false;
-	a = datapath_attachments(d->dp, &n);
-	for (size_t i = 0; i < n; i++) {
-		if (a[i].mode != ATTACH_NONE)
-			return false;
-	}
-	return true;
-}
-
-static void close_all(struct daemon *d)
-{
-	bool unused = never_used(d);
-
 	control_close(d->control);
 	routing_watch_close(d->routing);
 	routing_free(&d->facts);
@@ -404,8 +388,8 @@ static void close_all(struct daemon *d)
 	host_free(&d->host);
 	datapath_close(d->dp);
 	broker_stop(d->broker);
-	if (unused)
-		remove_pins(d);
+	if (!started)
+		clean_up_failed_start(d);
 	free(d->rule_warnings);
 	free(d->host_trouble);
 	cleanup_close(&d->signal_fd);
@@ -645,6 +629,7 @@ int daemon_run(const struct daemon_options *o)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
 	sigset_t signals;
+	bool started;
 	int err;
 
 	if (!d) {
@@ -663,7 +648,8 @@ int daemon_run(const struct daemon_options *o)
 	signal(SIGPIPE, SIG_IGN);
 
 	err = open_all(d, &signals);
-	if (!err) {
+	started = !err;
+	if (started) {
 		say_status(d, "READY=1\n");
 		err = loop(d);
 		if (err)
@@ -671,7 +657,7 @@ int daemon_run(const struct daemon_options *o)
 		notify_send("STOPPING=1");
 		log_info("stopping; what is loaded goes on (`ctbypass unload` removes it)");
 	}
-	close_all(d);
+	close_all(d, started);
 	free(d);
 	return err ? 1 : 0;
 }

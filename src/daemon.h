@@ -22,6 +22,9 @@
 #include "nft.h"
 #include "routing.h"
 #include "slots.h"
+#include "unload.h"
+
+#define RETRY_MS 5000 /* after something that has to be done could not be done */
 
 struct daemon_options {
 	const char *config, *pindir, *socket;
@@ -39,6 +42,7 @@ struct live {
 
 struct daemon {
 	struct daemon_options opt;
+	enum unload_found found;  /* before this daemon */
 	struct features features; /* of the kernel, as tried at the start */
 	struct datapath *dp;
 	struct control *control;

@@ -292,12 +292,13 @@ static int swap_tc(struct datapath *dp, char **error)
 		return 0;
 	error_set(error, err, "%s: cannot swap the program: %s", dp->hooks[done].pub.name,
 		  strerror(-err));
-	/* Adopted links without a program of ours to go back to stay as they are. */
-	while (done-- > 0 && dp->running.tc.obj) {
+	while (done-- > 0) {
 		struct hook *h = &dp->hooks[done];
 
-		if (h->pub.mode != ATTACH_NONE)
-			tc_swap(dp, h, &dp->running);
+		/* Of adopted ones nobody has the program that they had. */
+		if (h->pub.mode != ATTACH_NONE &&
+		    (!dp->running.tc.obj || tc_swap(dp, h, &dp->running)))
+			dp->torn = true;
 	}
 	return err;
 }
@@ -323,6 +324,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	int err;
 
 	*error = NULL;
+	dp->torn = false;
 	err = refresh_hooks(dp, host);
 	if (!err)
 		err = netdevs_write(dp, &dp->prepared, plan);
@@ -343,7 +345,7 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 	tc_reach_wish(dp, host, interfaces);
 	xdp_reach_wish(dp, true);
 	dp->state.generation++;
-	err = state_save(dp);
+	err = datapath_set_swapping(dp, false);
 	if (!err)
 		err = pin_generation(dp);
 	if (err) {
@@ -352,6 +354,11 @@ int datapath_commit(struct datapath *dp, const struct host *host,
 			 strerror(-err));
 	}
 	return 0;
+}
+
+bool datapath_torn(const struct datapath *dp)
+{
+	return dp->torn;
 }
 
 static bool vlans_as_loaded(const struct datapath *dp, const struct host *host)
@@ -409,32 +416,4 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 __u32 datapath_generation(const struct datapath *dp)
 {
 	return dp->state.generation;
-}
-
-int datapath_unload(const char *pindir, char **error)
-{
-	struct datapath *dp = NULL;
-	int probe = pins_open(pindir, false);
-	int err;
-
-	*error = NULL;
-	if (probe == -ENOENT)
-		return 0;
-	if (probe == -EBUSY)
-		return error_set(error, probe, "a ctbypass daemon uses %s; stop it first", pindir);
-	if (probe < 0)
-		return error_set(error, probe, "cannot use %s: %s", pindir, strerror(-probe));
-	close(probe);
-	err = datapath_open(pindir, ATTACH_AUTO, &dp, error);
-	if (err)
-		return err;
-	while (dp->n_hooks)
-		drop_hook(dp, dp->n_hooks - 1);
-	output_detach(dp);
-	defer_stop(dp);
-	err = pins_clear(pindir);
-	if (err)
-		error_set(error, err, "cannot clear %s: %s", pindir, strerror(-err));
-	datapath_close(dp);
-	return err;
 }

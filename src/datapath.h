@@ -97,6 +97,8 @@ bool datapath_defers(void);
 int datapath_commit(struct datapath *dp, const struct host *host,
 		    const struct name_list *interfaces, const struct forward_plan *plan,
 		    char **error);
+/* The last one failed, and some hook could not be put back. */
+bool datapath_torn(const struct datapath *dp);
 /* Once packets have left what the last change replaced. */
 void datapath_settle(struct datapath *dp);
 /* Forget a prepared generation (an nft transaction failed). */
@@ -141,6 +143,12 @@ int datapath_read_fallbacks(const struct datapath *dp, struct ctb_fallback_count
 __u32 datapath_next_handle(const struct datapath *dp);
 int datapath_set_next_handle(struct datapath *dp, __u32 handle);
 
+/*
+ * Write down that a swap is under way, for whoever finds it if this daemon dies in it. A commit
+ * that succeeds ends it by itself. 0 or -errno.
+ */
+int datapath_set_swapping(struct datapath *dp, bool swapping);
+
 /* Zero one slot before it goes to a new rule. */
 int datapath_zero_slot(struct datapath *dp, __u32 slot);
 
@@ -157,13 +165,6 @@ int datapath_write_info(struct datapath *dp, __u32 slot, const struct ctb_rule_i
 int datapath_journal_read(const struct datapath *dp, char ***lines, size_t *n, __u64 *config_hash);
 int datapath_journal_append(struct datapath *dp, const char *line); /* -EFBIG: too long */
 int datapath_journal_reset(struct datapath *dp, __u64 config_hash);
-
-/*
- * Remove every trace below pindir: detach links and filters, drop a clsact qdisc that we made and
- * nobody else uses, unlink pins, remove the directories we made. Works without a daemon. 0, also
- * when there was nothing; -EBUSY when a daemon holds the lock.
- */
-int datapath_unload(const char *pindir, char **error);
 
 /*
  * Load and verify the programs for these tables and throw them away (`check`), those of direct mode

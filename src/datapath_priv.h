@@ -9,6 +9,7 @@
  *   hook_xdp.c       XDP links, where forward rules want them
  *   hook_output.c    netfilter links at OUTPUT, in direct mode
  *   defer.c          fragments in direct mode
+ *   datapath_left.c  all that a daemon left, for who takes it away
  *   netdevs.c        maps netdevs and egress: devices as the forwarding path sees them
  *   state.c          long-lived maps
  */
@@ -20,6 +21,13 @@
 
 #define PIN_LINKS "links"
 #define PIN_MAPS  "maps"
+
+/* What names of pinned links begin with; the ifindex or the family follows. */
+#define TC_LINK	 "tc_"
+#define XDP_LINK "xdp_"
+#define OUT_LINK "out_"
+
+#define PROG_TC "ctb_tc_" /* what the names of our programs at tc begin with */
 
 /* The long-lived maps, in the order of state.c's table. */
 enum state_map {
@@ -86,6 +94,7 @@ struct datapath {
 	enum hand_over_wish hand_over;
 	struct broker *broker; /* borrowed; NULL: there is none */
 	struct kfuncs kfuncs;  /* of the module, as last asked for; btf_fd -1: not found */
+	bool torn;	       /* the last swap failed, and so did putting hooks back */
 	struct output_hook output;
 	struct hook *hooks;
 	size_t n_hooks, cap_hooks;
@@ -161,6 +170,7 @@ void output_close(struct output_hook *h);
  */
 int defer_start(struct datapath *dp);
 void defer_stop(struct datapath *dp); /* only if it was us who started it */
+void defer_reset(void);		      /* whoever that was */
 
 /* --- netdevs.c --- */
 

@@ -49,15 +49,19 @@ int defer_start(struct datapath *dp)
 	return err ? err : set('1');
 }
 
-void defer_stop(struct datapath *dp)
+void defer_reset(void)
 {
-	int err;
+	int err = set('0');
 
-	if (!dp->state.untrack_defer)
-		return;
-	err = set('0');
 	if (err && err != -ENOENT) /* the module has gone, and with it the hook */
 		log_warn(SYSCTL ": cannot be set back to 0: %s", strerror(-err));
+}
+
+void defer_stop(struct datapath *dp)
+{
+	if (!dp->state.untrack_defer)
+		return;
+	defer_reset();
 	dp->state.untrack_defer = 0;
 	state_save(dp);
 }

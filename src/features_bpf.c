@@ -20,9 +20,8 @@
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
-/* Not in Debian 12's headers: include/uapi/linux/bpf.h of 5.18, 6.4 and 6.6. */
+/* Not in Debian 12's headers: include/uapi/linux/bpf.h of 5.18 and 6.4. */
 #define F_XDP_HAS_FRAGS (1U << 5)
-#define TCX_INGRESS	46
 
 #define NO_DEVICE 0x7fffffff /* an ifindex that nobody has */
 

@@ -23,8 +23,8 @@ static const struct {
 	const char *pin;
 	int family;
 } links[OUT_LINKS] = {
-	{ "out_4", AF_INET },
-	{ "out_6", AF_INET6 },
+	{ OUT_LINK "4", AF_INET },
+	{ OUT_LINK "6", AF_INET6 },
 };
 
 static void let_go(int fds[OUT_LINKS])

@@ -12,8 +12,6 @@
 #include "log.h"
 #include "pins.h"
 
-#define LINK_PREFIX "tc_"
-
 const char *attach_mode_name(enum attach_mode m)
 {
 	switch (m) {
@@ -38,7 +36,7 @@ static _printf_(2, 3) void set_why(struct hook *h, const char *fmt, ...)
 
 static const char *link_name(char *buf, size_t size, int ifindex)
 {
-	snprintf(buf, size, LINK_PREFIX "%d", ifindex);
+	snprintf(buf, size, TC_LINK "%d", ifindex);
 	return buf;
 }
 
@@ -82,8 +80,8 @@ int tc_adopt_link(struct datapath *dp, const char *name)
 	struct hook *h;
 	int fd;
 
-	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) ||
-	    parse_u32(name + strlen(LINK_PREFIX), 1, 0x7fffffff, &ifindex))
+	if (strncmp(name, TC_LINK, strlen(TC_LINK)) ||
+	    parse_u32(name + strlen(TC_LINK), 1, 0x7fffffff, &ifindex))
 		return 0;
 	fd = pins_get(dp->pindir, PIN_LINKS, name);
 	if (fd < 0)

@@ -13,11 +13,9 @@
 #include "pins.h"
 #include "xdp.skel.h"
 
-#define LINK_PREFIX "xdp_"
-
 static const char *link_name(char *buf, size_t size, int ifindex)
 {
-	snprintf(buf, size, LINK_PREFIX "%d", ifindex);
+	snprintf(buf, size, XDP_LINK "%d", ifindex);
 	return buf;
 }
 
@@ -27,8 +25,8 @@ int xdp_adopt_link(struct datapath *dp, const char *name)
 	struct hook *h;
 	int fd;
 
-	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)) ||
-	    parse_u32(name + strlen(LINK_PREFIX), 1, 0x7fffffff, &ifindex))
+	if (strncmp(name, XDP_LINK, strlen(XDP_LINK)) ||
+	    parse_u32(name + strlen(XDP_LINK), 1, 0x7fffffff, &ifindex))
 		return 0;
 	fd = pins_get(dp->pindir, PIN_LINKS, name);
 	if (fd < 0)

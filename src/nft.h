@@ -97,6 +97,15 @@ int nft_present(bool prerouting);
 int nft_adoptable(void);
 /* All rule counters of our table. 0 or -errno; caller frees *out. -ENOENT: no table. */
 int nft_counters(struct nft_counter **out, size_t *n);
+/* Is there a table of our name, whatever it holds? 1, 0 or -errno. */
+int nft_there(void);
+/*
+ * From the end of one transaction on nothing is made UNTRACKED by our table any more, neither what
+ * arrives nor what this host sends: so no flow is torn. The mark that tc programs may go on leaving
+ * is still taken off, counters stay. nft_adopt() knows such a table. 0, also when there is none, or
+ * as nft_run(): everything is as it was.
+ */
+int nft_silence(char **error);
 /* Script after which what this host sends meets no rule of ours any more; counters stay. */
 #define NFT_SILENCE "flush chain inet " NFT_TABLE " output\n"
 /* Remove our table. 0 also when there was none. */

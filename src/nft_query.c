@@ -183,6 +183,25 @@ int nft_adoptable(void)
 	return ret;
 }
 
+int nft_there(void)
+{
+	int err = -EINTR;
+
+	for (int i = 0; err == -EINTR && i < DUMP_RETRIES; i++) {
+		_cleanup_(cleanup_query) struct query q = {};
+
+		err = query_open(&q);
+		if (err)
+			return err;
+		query_start(&q, NFT_MSG_GETTABLE, NLM_F_ACK);
+		err = query_run(&q, NULL, NULL);
+	}
+	/* Kernels without nfnetlink, and without nf_tables (nfnetlink_rcv_msg()). */
+	if (err == -EPROTONOSUPPORT || err == -EINVAL)
+		return 0;
+	return err == -ENOENT ? 0 : err ? err : 1;
+}
+
 /* --- counters --- */
 
 struct counter_list {
@@ -243,26 +262,46 @@ int nft_counters(struct nft_counter **out, size_t *n)
 
 /* --- adopting --- */
 
-/* meta mark & MASK != 0 notrack meta mark set meta mark & ~MASK, as the kernel has it. */
+/*
+ * meta mark & MASK != 0 notrack meta mark set meta mark & ~MASK, as the kernel has it; or without
+ * notrack, in a table that was silenced.
+ */
 static const char *const mark_rule[] = { "meta", "bitwise", "cmp", "notrack",
 					 "meta", "bitwise", "meta" };
+#define NOTRACK_AT 3
 
 struct mark_rule {
 	size_t n_rules, n_exprs;
 	__u32 masks[ARRAY_SIZE(mark_rule)];
+	bool quiet; /* it is the one without notrack */
 	bool other;
 };
+
+/* The mask if it is that rule; else 0. */
+static __u32 mask_of(const struct mark_rule *m)
+{
+	bool whole = !m->other && m->n_exprs == ARRAY_SIZE(mark_rule);
+
+	return whole && m->masks[1] == ~m->masks[5] ? m->masks[1] : 0;
+}
 
 static int expr_attr(const struct nlattr *attr, void *data)
 {
 	struct attrs e = {}, d = {}, v = {};
 	struct mark_rule *m = data;
-	size_t i = m->n_exprs++;
+	const char *name;
+	size_t i;
 
 	if (mnl_attr_get_type(attr) != NFTA_LIST_ELEM)
 		return MNL_CB_OK;
 	mnl_attr_parse_nested(attr, attr_store, &e);
-	if (i >= ARRAY_SIZE(mark_rule) || strcmp(attr_string(&e, NFTA_EXPR_NAME), mark_rule[i])) {
+	name = attr_string(&e, NFTA_EXPR_NAME);
+	if (m->n_exprs == NOTRACK_AT && strcmp(name, mark_rule[NOTRACK_AT])) {
+		m->quiet = true;
+		m->n_exprs++;
+	}
+	i = m->n_exprs++;
+	if (i >= ARRAY_SIZE(mark_rule) || strcmp(name, mark_rule[i])) {
 		m->other = true;
 		return MNL_CB_OK;
 	}
@@ -290,8 +329,8 @@ static int mark_message(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-/* The mask that prerouting handles, 0 if it does not do just that; or -errno. */
-static int adopt_mark(struct query *q, __u32 *mark)
+/* The mask that prerouting handles, if it does just that; or that it is silenced; or -errno. */
+static int adopt_mark(struct query *q, struct nft_state *s)
 {
 	struct mark_rule m = {};
 	int err;
@@ -299,10 +338,11 @@ static int adopt_mark(struct query *q, __u32 *mark)
 	query_start(q, NFT_MSG_GETRULE, NLM_F_DUMP);
 	mnl_attr_put_strz(q->nlh, NFTA_RULE_CHAIN, "prerouting");
 	err = query_run(q, mark_message, &m);
-	if (!err && m.n_rules == 1 && !m.other && m.n_exprs == ARRAY_SIZE(mark_rule) &&
-	    m.masks[1] == ~m.masks[5])
-		*mark = m.masks[1];
-	return err;
+	if (err || m.n_rules != 1)
+		return err;
+	s->quiet = m.quiet && mask_of(&m);
+	s->mark = m.quiet ? 0 : mask_of(&m);
+	return 0;
 }
 
 struct adoption {
@@ -445,13 +485,13 @@ static int adopt(struct nft_state **out)
 			err = a.err;
 	}
 	if (!err && a.prerouting)
-		err = adopt_mark(&q, &a.s->mark);
+		err = adopt_mark(&q, a.s);
 	if (err || !a.there) {
 		nft_state_free(a.s);
 		return err;
 	}
 	/* Without prerouting it is the table of direct mode: see nft_render(). */
-	if ((!a.s->output && !a.s->older_output) || (a.prerouting && !a.s->mark))
+	if ((!a.s->output && !a.s->older_output) || (a.prerouting && !a.s->mark && !a.s->quiet))
 		a.s->foreign = true;
 	objects_sort(&a.s->now);
 	*out = a.s;
@@ -465,5 +505,65 @@ int nft_adopt(struct nft_state **out)
 	*out = NULL;
 	for (int i = 0; err == -EINTR && i < DUMP_RETRIES; i++)
 		err = adopt(out);
+	return err;
+}
+
+/* --- silencing --- */
+
+static int base_message(const struct nlmsghdr *nlh, void *data)
+{
+	struct nft_bases *b = data;
+	struct attrs t, h = {};
+	struct nft_base *c;
+
+	if (!ours(nlh, &t) || !t.a[NFTA_CHAIN_HOOK])
+		return MNL_CB_OK;
+	if (ARRAY_RESERVE(b->c, b->cap, b->n + 1)) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	c = &b->c[b->n++];
+	mnl_attr_parse_nested(t.a[NFTA_CHAIN_HOOK], attr_store, &h);
+	*c = (struct nft_base){ .hook = attr_be32(&h, NFTA_HOOK_HOOKNUM) };
+	snprintf(c->name, sizeof(c->name), "%s", attr_string(&t, NFTA_CHAIN_NAME));
+	return MNL_CB_OK;
+}
+
+/* Wherever the rule stands: an older build's prerouting may have another name. */
+static int any_mark_message(const struct nlmsghdr *nlh, void *data)
+{
+	struct mark_rule m = {};
+	struct nft_bases *b = data;
+
+	if (mark_message(nlh, &m) != MNL_CB_OK)
+		return MNL_CB_ERROR;
+	b->mark |= mask_of(&m);
+	return MNL_CB_OK;
+}
+
+static int read_bases(struct nft_bases *out)
+{
+	_cleanup_(cleanup_query) struct query q = {};
+	int err = query_open(&q);
+
+	out->n = 0;
+	out->mark = 0;
+	if (!err) {
+		query_start(&q, NFT_MSG_GETCHAIN, NLM_F_DUMP);
+		err = query_run(&q, base_message, out);
+	}
+	if (!err) {
+		query_start(&q, NFT_MSG_GETRULE, NLM_F_DUMP);
+		err = query_run(&q, any_mark_message, out);
+	}
+	return err;
+}
+
+int nft_read_bases(struct nft_bases *out)
+{
+	int err = -EINTR;
+
+	for (int i = 0; err == -EINTR && i < DUMP_RETRIES; i++)
+		err = read_bases(out);
 	return err;
 }

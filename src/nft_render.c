@@ -232,7 +232,7 @@ static int write_script(const struct render *r, const struct nft_state *before,
 			struct nft_state *after, struct strbuf *s)
 {
 	const struct nft_state *old = before && !before->foreign ? before : NULL;
-	bool mark = !old || old->mark != after->mark;
+	bool mark = !old || old->quiet || old->mark != after->mark;
 	bool rules = !old || !old->exact || old->hash != after->hash;
 	int err;
 
@@ -252,7 +252,7 @@ static int write_script(const struct render *r, const struct nft_state *before,
 	if (old) {
 		/* What comes back, counters above all, has not gone yet. */
 		objects_remove(&old->left, &after->now, s);
-		if (mark && old->mark)
+		if (mark && (old->mark || old->quiet))
 			strbuf_addf(s, "flush chain inet " NFT_TABLE " prerouting\n");
 		if (mark && !after->mark)
 			strbuf_addf(s, "delete chain inet " NFT_TABLE " prerouting\n");

@@ -143,6 +143,7 @@ struct nft_objects {
 struct nft_state {
 	bool foreign;		 /* something of that name, but not by us: replace it whole */
 	__u32 mark;		 /* 0: the rule in prerouting is not what it should be */
+	bool quiet;		 /* prerouting is there, silenced: see nft_silence() */
 	unsigned int older;	 /* OLDER_*: base chains of HOOK_PRIORITY_OLD, not yet renamed */
 	bool older_output;	 /* there is one, renamed or not, that still judges */
 	bool output;		 /* there is one of HOOK_PRIORITY */
@@ -158,6 +159,20 @@ static inline __u64 counter_key(__u32 handle, enum ctb_dir dir)
 {
 	return (__u64)handle << 2 | (unsigned int)dir;
 }
+
+/* Base chains of our table, whoever made them, and the marks that some rule of ours takes off. */
+struct nft_base {
+	char name[NSET_NAME];
+	__u32 hook; /* NF_INET_* */
+};
+struct nft_bases {
+	struct nft_base *c;
+	size_t n, cap;
+	__u32 mark;
+};
+
+/* nft_query.c: 0, also when there is no table, or -errno. The caller frees out->c. */
+int nft_read_bases(struct nft_bases *out);
 
 /* nft_cand.c */
 int caches_alloc(struct render *r);

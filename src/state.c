@@ -113,6 +113,12 @@ int datapath_set_next_handle(struct datapath *dp, __u32 handle)
 	return state_save(dp);
 }
 
+int datapath_set_swapping(struct datapath *dp, bool swapping)
+{
+	dp->state.swapping = swapping;
+	return state_save(dp);
+}
+
 /* Read element `key` of a per-CPU map of __u64 pairs and add the CPUs up; n numbers each. */
 static int sum_cpus(int fd, __u32 key, __u64 *buf, int cpus, size_t n, __u64 *out)
 {

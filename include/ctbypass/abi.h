@@ -192,7 +192,11 @@ struct ctb_state {
 	__u32 journal_lines; /* lines 0 ... n-1 of `journal` count */
 	__u64 config_hash;   /* of the configuration file and its set files */
 	__u32 untrack_defer; /* 1: net.netfilter.nf_untrack_defer was 0 before us */
-	__u32 pad;
+	/*
+	 * 1: a swap is under way, or its daemon died in it: what judges what arrives and what
+	 * judges what this host sends may be of different rules.
+	 */
+	__u32 swapping;
 };
 
 /*

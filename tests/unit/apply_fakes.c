@@ -56,9 +56,18 @@ int datapath_commit(struct datapath *dp, const struct host *host, const struct n
 	(void)dp, (void)host, (void)ifs;
 	hear(plan);
 	fake.generation += !err;
+	cr_expect(fake.swapping, "a swap that nobody was told of");
+	if (!err)
+		fake.swapping = false;
 	if (!err)
 		fake.how = fake.next_how;
 	return err;
+}
+
+bool datapath_torn(const struct datapath *dp)
+{
+	(void)dp;
+	return fake.torn;
 }
 
 const struct hand_over *datapath_prepared_how(const struct datapath *dp)
@@ -247,6 +256,17 @@ int datapath_set_next_handle(struct datapath *dp, __u32 handle)
 	return 0;
 }
 
+/* Noted when it fails only: it is around every swap. */
+int datapath_set_swapping(struct datapath *dp, bool swapping)
+{
+	int err = fake.fail_at && !strcmp(fake.fail_at, "swapping") ? note("swapping") : 0;
+
+	(void)dp;
+	if (!err)
+		fake.swapping = swapping;
+	return err;
+}
+
 int datapath_zero_slot(struct datapath *dp, __u32 slot)
 {
 	(void)dp, (void)slot;
@@ -304,6 +324,11 @@ int nft_run(const char *script, bool dry_run, char **error)
 	cr_assert_not(dry_run);
 	strbuf_free(&fake.last_script);
 	strbuf_addf(&fake.last_script, "%s", script);
+	if (fake.nft_fails && fake.nft_runs++ >= fake.nft_fails) {
+		note_error("nft", error);
+		*error = strdup("fake failure");
+		return -EIO;
+	}
 	return note_error("nft", error);
 }
 

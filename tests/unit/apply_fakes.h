@@ -9,10 +9,13 @@
 #include "daemon.h"
 
 struct apply_fakes {
-	struct strbuf trace; /* what was asked, in order, words with a blank behind each */
-	const char *fail_at; /* the word that is to fail, with -EIO */
+	struct strbuf trace;	 /* what was asked, in order, words with a blank behind each */
+	const char *fail_at;	 /* the word that is to fail, with -EIO */
+	int nft_fails, nft_runs; /* from which transaction on they fail; 0: none does */
 	struct ctb_rule_info infos[CTB_MAX_RULES];
 	__u32 generation, next_handle;
+	bool swapping; /* as the next daemon would find it */
+	bool torn;     /* what a commit that fails leaves */
 	struct journal_lines journal;
 	__u64 journal_for;
 	struct strbuf last_script; /* of nft */

@@ -81,6 +81,7 @@ Test(apply, a_failure_changes_nothing)
 		cr_expect_eq(fake.journal.n, 1);
 		cr_expect_eq(d->changes, 1);
 		cr_expect_eq(memcmp(before, fake.infos, sizeof(before)), 0, "%s", fake.fail_at);
+		cr_expect_not(fake.swapping, "%s", fake.fail_at);
 		/* nft holds what it held. */
 		cr_assert_eq(nft_render(&d->live.entries, &d->host, d->live.rs->mark,
 					nft_state_generation(d->nft) + 1, d->nft, &plan),
@@ -92,6 +93,51 @@ Test(apply, a_failure_changes_nothing)
 	/* And then it works, with a handle that none of the failures had. */
 	cr_assert(done("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}"));
 	cr_expect_gt(d->live.rs->rules[3].handle, 4);
+}
+
+/* nft has the new rules, the programs have the old ones, and what nft had cannot be put back. */
+Test(apply, half_a_swap_is_written_down_and_tried_again)
+{
+	_free_ char *error = NULL;
+
+	fake.fail_at = "commit";
+	fake.nft_fails = 1;
+	fake.nft_runs = 0;
+	error = refused("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}");
+	expect_trace(" prepare zero info nft commit nft info abort ");
+	cr_expect(fake.swapping);
+	cr_expect(d->must_apply);
+	cr_expect_neq(d->refresh_at, 0);
+	fake.fail_at = NULL;
+	fake.nft_fails = 0;
+	expect_host(&d->host, " prepare nft commit sweep-both ");
+	cr_expect_not(fake.swapping);
+}
+
+/* nft is as it was, some program is not. */
+Test(apply, programs_that_stay_half_swapped_are_written_down_too)
+{
+	_free_ char *error = NULL;
+
+	fake.fail_at = "commit";
+	fake.torn = true;
+	error = refused("{\"cmd\":\"add\",\"text\":\"notrack icmp\"}");
+	cr_expect(fake.swapping);
+	cr_expect(d->must_apply);
+	fake.fail_at = NULL;
+}
+
+/* A start over rules that nobody knows any more: there is nothing to put back. */
+Test(apply, half_a_swap_over_an_adopted_table_stays_written_down)
+{
+	_free_ char *error = NULL;
+
+	live_free(&d->live);
+	fake.fail_at = "commit";
+	error = refused("{\"cmd\":\"reload\"}");
+	expect_trace(" prepare commit abort ");
+	cr_expect(fake.swapping);
+	fake.fail_at = NULL;
 }
 
 Test(apply, a_first_start_that_fails_takes_its_table_away)
