@@ -83,6 +83,32 @@ void advise_interfaces(const struct ruleset *rs, const struct host *host,
 	}
 }
 
+static const struct entry *too_large(const struct entries *e)
+{
+	for (size_t i = 0; i < e->n; i++) {
+		if (e->e[i].too_large_for_nft)
+			return &e->e[i];
+	}
+	return NULL;
+}
+
+void advise_proxies(const struct entries *e, const struct host *host,
+		    void (*say)(void *arg, const char *text), void *arg)
+{
+	const struct entry *large = too_large(e);
+	unsigned int table;
+	char text[320];
+
+	if (!large || host_proxy_table(host, &table) != 1)
+		return;
+	snprintf(text, sizeof(text),
+		 "table %u has routes of type local, as a transparent proxy's: nft, which has not "
+		 "the sets of rule %u, tracks what the proxy sends in the name of others, while "
+		 "what it receives is untracked; put a `track` rule for that traffic in front",
+		 table, large->handle);
+	say(arg, text);
+}
+
 static bool has_forward(const struct ruleset *rs)
 {
 	for (size_t i = 0; i < rs->n_rules; i++) {

@@ -3,6 +3,7 @@
 #ifndef CTBYPASS_ADVICE_H
 #define CTBYPASS_ADVICE_H
 
+#include "expand.h"
 #include "host.h"
 #include "routing.h"
 #include "rules.h"
@@ -16,6 +17,12 @@ void advise_interfaces(const struct ruleset *rs, const struct host *host,
 		       void (*say)(void *arg, const char *text), void *arg);
 /* Likewise, bridges whose packets conntrack sees before the program does (br_netfilter). */
 void advise_bridges(const struct ruleset *rs, const struct host *host,
+		    void (*say)(void *arg, const char *text), void *arg);
+/*
+ * Likewise, rules that nft cannot be given (expand.h) where a transparent proxy may send in the
+ * name of others. Only where nft judges what is sent.
+ */
+void advise_proxies(const struct entries *e, const struct host *host,
 		    void (*say)(void *arg, const char *text), void *arg);
 /*
  * Likewise for `forward` rules: what this host has that steers its own forwarding and not theirs.

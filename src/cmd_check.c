@@ -124,7 +124,7 @@ static void explain(const struct features *have, struct findings *f)
 		error_set(&f->error, 0, "missing here, and needed:\n%s", missing.s);
 }
 
-static int try_kernel(const struct args *a, const struct live *l, struct host *host,
+static int try_kernel(const struct args *a, const struct live *l, const struct host *host,
 		      struct findings *f)
 {
 	struct features have = {};
@@ -144,7 +144,6 @@ static int try_kernel(const struct args *a, const struct live *l, struct host *h
 		return err;
 	if (have.f[FEATURE_UNTRACK_KFUNC].state == FEATURE_YES)
 		mark = 0; /* direct mode */
-	host->no_fib = have.f[FEATURE_NFT_FIB].state == FEATURE_NO;
 	err = try_bpf(l, host, f);
 	if (!err)
 		err = try_nft(l, host, f);
@@ -227,6 +226,7 @@ int cmd_check(const struct args *a)
 		advise_interfaces(l.rs, &host, warn_text, &f);
 		advise_bridges(l.rs, &host, warn_text, &f);
 		advise_left(a, &f);
+		advise_proxies(&l.entries, &host, warn_text, &f);
 		err = try_kernel(a, &l, &host, &f);
 	}
 	if (err && !a->json && (f.error || !diag.errors))

@@ -361,7 +361,6 @@ static int open_all(struct daemon *d, const sigset_t *signals)
 		log_err("reading interfaces and addresses: %s", strerror(-err));
 		return err;
 	}
-	d->host.no_fib = d->features.f[FEATURE_NFT_FIB].state == FEATURE_NO;
 	err = load_slots(d);
 	if (err)
 		return err;
@@ -482,7 +481,6 @@ static void refresh_host(struct daemon *d)
 
 	d->refresh_at = 0;
 	if (!err) {
-		fresh.no_fib = old.no_fib;
 		d->host = fresh;
 		err = apply_host(d, &old, &error);
 		host_free(&old);

@@ -90,9 +90,7 @@ static bool excludes_local(const struct addr_match *m)
 
 bool entry_can_be_output(const struct entry *e)
 {
-	if (e->transit_only || excludes_local(e->src))
-		return false;
-	return !e->iif || e->dir == CTB_DIR_REPLY;
+	return !e->too_large_for_nft && (!e->iif || e->dir == CTB_DIR_REPLY);
 }
 
 static int add(struct entries *out, const struct entry *e)
@@ -174,8 +172,9 @@ static int narrow(const struct rule *r, struct entries *out, size_t first, struc
 	load->prefixes = had;
 	load->n_sets = had_sets;
 	for (size_t i = first; i < out->n; i++) {
+		output = output ||
+			 (entry_can_be_output(&out->e[i]) && !excludes_local(out->e[i].src));
 		out->e[i].too_large_for_nft = true;
-		output = output || entry_can_be_output(&out->e[i]);
 	}
 	if (!output)
 		return 0;

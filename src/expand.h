@@ -29,7 +29,8 @@ struct entry {
 				      * interface that this host's own reply leaves by (OUTPUT
 				      * only), and that errors about that reply come in by */
 	bool too_large_for_nft; /* see NFT_PREFIXES_MAX: nft is given nothing of this entry, also
-				 * not for ICMP errors that this host sends */
+				 * not for ICMP errors that this host sends, nor for what it sends
+				 * in the name of others (advise_proxies) */
 	bool transit_only;	/* and, since local output cannot be judged: neither end is local */
 };
 
@@ -44,7 +45,10 @@ struct entries {
 int expand_ruleset(const struct ruleset *rs, struct entries *out, struct diag *d);
 void entries_free(struct entries *e);
 
-/* Can a packet that this host itself sends fit the entry? Its source is local by definition. */
+/*
+ * Is the entry one that nft judges what this host sends by? Its source need not be local: a
+ * transparent proxy answers in the name of others, and is judged as they would be.
+ */
 bool entry_can_be_output(const struct entry *e);
 
 #endif

@@ -63,9 +63,6 @@ enum feature_need {
 	X(NFT_MAPS, "nft-maps", REQUIRED, "maps to verdicts and counters, ranges of pairs", \
 	  REFUSED) \
 	X(NFT_PAYLOAD, "nft-payload", REQUIRED, "the packet that an ICMP error quotes", REFUSED) \
-	X(NFT_FIB, "nft-fib", OPTIONAL, \
-	  "`daddr local` of what this host sends, asked of the kernel", \
-	  "nft is given a list, which follows a tenth of a second later") \
 	X(CTNETLINK, "ctnetlink", OPTIONAL, "delete entries of flows that are bypassed now", \
 	  "they stay until they time out, and flows with NAT are not found") \
 	X(NETFILTER_LINK, "netfilter-link", DIRECT, "a BPF program that judges what this host sends", \

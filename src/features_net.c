@@ -57,9 +57,6 @@ static const struct {
 		"chain c {\n@th,64,8 != 0x45 accept\n@th,112,16 & 0x1fff != 0 accept\n"
 		"@th,240,16 { 53, 80-90 } accept\n}\n"),
 	  NULL },
-	{ FEATURE_NFT_FIB, FEATURE_NFT_INET,
-	  TABLE("chain c {\nfib daddr type { local, broadcast, anycast, multicast } accept\n}\n"),
-	  "nft_fib_inet" },
 #undef TABLE
 };
 

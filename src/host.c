@@ -29,16 +29,11 @@ static void copy_name(char *out, size_t size, const struct nlattr *attr)
 	snprintf(out, size, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
 }
 
-static void parse_linkinfo(const struct nlattr *info, struct host_if *h)
+static void parse_vlan(const struct nlattr *data, struct host_if *h)
 {
-	const struct nlattr *tb[IFLA_MAX + 1] = {}, *vlan[IFLA_MAX + 1] = {};
+	const struct nlattr *vlan[IFLA_MAX + 1] = {};
 
-	mnl_attr_parse_nested(info, get_attr, tb);
-	if (tb[IFLA_INFO_KIND])
-		copy_name(h->kind, sizeof(h->kind), tb[IFLA_INFO_KIND]);
-	if (strcmp(h->kind, "vlan") || !tb[IFLA_INFO_DATA])
-		return;
-	mnl_attr_parse_nested(tb[IFLA_INFO_DATA], get_attr, vlan);
+	mnl_attr_parse_nested(data, get_attr, vlan);
 	if (vlan[IFLA_VLAN_ID])
 		h->vid = mnl_attr_get_u16(vlan[IFLA_VLAN_ID]);
 	if (vlan[IFLA_VLAN_PROTOCOL])
@@ -47,6 +42,24 @@ static void parse_linkinfo(const struct nlattr *info, struct host_if *h)
 	 */
 	if (vlan[IFLA_VLAN_EGRESS_QOS])
 		h->vlan_qos_out = mnl_attr_get_payload_len(vlan[IFLA_VLAN_EGRESS_QOS]) > 0;
+}
+
+static void parse_linkinfo(const struct nlattr *info, struct host_if *h)
+{
+	const struct nlattr *tb[IFLA_MAX + 1] = {}, *vrf[IFLA_MAX + 1] = {};
+
+	mnl_attr_parse_nested(info, get_attr, tb);
+	if (tb[IFLA_INFO_KIND])
+		copy_name(h->kind, sizeof(h->kind), tb[IFLA_INFO_KIND]);
+	if (!tb[IFLA_INFO_DATA])
+		return;
+	if (!strcmp(h->kind, "vlan")) {
+		parse_vlan(tb[IFLA_INFO_DATA], h);
+	} else if (!strcmp(h->kind, "vrf")) {
+		mnl_attr_parse_nested(tb[IFLA_INFO_DATA], get_attr, vrf);
+		if (vrf[IFLA_VRF_TABLE])
+			h->vrf_table = mnl_attr_get_u32(vrf[IFLA_VRF_TABLE]);
+	}
 }
 
 static int link_cb(const struct nlmsghdr *nlh, void *data)
@@ -113,10 +126,33 @@ static int add6(struct prefix_list *l, __u64 hi, __u64 lo, __u8 len)
 	return 0;
 }
 
+static const unsigned char delivered[] = { RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST };
+
 static bool delivered_here(unsigned char type)
 {
-	return type == RTN_LOCAL || type == RTN_BROADCAST || type == RTN_ANYCAST ||
-	       type == RTN_MULTICAST;
+	for (size_t i = 0; i < ARRAY_SIZE(delivered); i++) {
+		if (delivered[i] == type)
+			return true;
+	}
+	return false;
+}
+
+static bool follows_table(const struct host *h, unsigned int table)
+{
+	for (size_t i = 0; i < h->n_ifs; i++) {
+		if (h->ifs[i].vrf_table == table)
+			return table;
+	}
+	return table == RT_TABLE_LOCAL;
+}
+
+static unsigned int table_of(const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[IFLA_MAX + 1] = {};
+
+	mnl_attr_parse(nlh, sizeof(*rtm), get_attr, tb);
+	return tb[RTA_TABLE] ? mnl_attr_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;
 }
 
 static int route_cb(const struct nlmsghdr *nlh, void *data)
@@ -125,15 +161,13 @@ static int route_cb(const struct nlmsghdr *nlh, void *data)
 	const struct nlattr *tb[IFLA_MAX + 1] = {};
 	unsigned char addr[16] = {};
 	struct host *out = data;
-	unsigned int table;
 	size_t len;
 	int err;
 
 	if (nlh->nlmsg_type != RTM_NEWROUTE || !delivered_here(rtm->rtm_type))
 		return MNL_CB_OK;
 	mnl_attr_parse(nlh, sizeof(*rtm), get_attr, tb);
-	table = tb[RTA_TABLE] ? mnl_attr_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;
-	if (table != RT_TABLE_LOCAL || (rtm->rtm_flags & RTM_F_CLONED))
+	if (!follows_table(out, table_of(nlh)) || (rtm->rtm_flags & RTM_F_CLONED))
 		return MNL_CB_OK;
 	len = rtm->rtm_family == AF_INET ? 4 : 16;
 	/* No RTA_DST: the prefix of length 0. */
@@ -166,7 +200,12 @@ static int dump_links(struct mnl_socket *nl, struct host *out)
 	return netlink_dump(nl, nlh, link_cb, out);
 }
 
-static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *out)
+/*
+ * Routes of one table and, unless 0, one type. With strict checking the kernel filters: a router's
+ * main table, or a VRF's, may hold a million routes.
+ */
+static int dump_table(struct mnl_socket *nl, unsigned char family, unsigned int table,
+		      unsigned char type, mnl_cb_t cb, void *arg)
 {
 	char buf[256];
 	struct nlmsghdr *nlh = netlink_dump_request(buf, RTM_GETROUTE);
@@ -174,11 +213,47 @@ static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *
 	int err;
 
 	rtm->rtm_family = family;
-	/* With strict checking a filter: a router's main table may hold a million routes. */
-	rtm->rtm_table = RT_TABLE_LOCAL;
-	err = netlink_dump(nl, nlh, route_cb, out);
+	rtm->rtm_type = type;
+	if (table < 256)
+		rtm->rtm_table = (unsigned char)table;
+	else
+		mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	err = netlink_dump(nl, nlh, cb, arg);
 	/* No such table: no address of the family yet, or the family is switched off. */
 	return err == -ENOENT || err == -EOPNOTSUPP || err == -EAFNOSUPPORT ? 0 : err;
+}
+
+static int dump_vrf(struct mnl_socket *nl, unsigned char family, unsigned int table,
+		    struct host *out)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < ARRAY_SIZE(delivered); i++)
+		err = dump_table(nl, family, table, delivered[i], route_cb, out);
+	return err;
+}
+
+/* Is it a VRF whose table no VRF before it has? (The local one, too, may be a VRF's.) */
+static bool brings_table(const struct host *h, size_t i)
+{
+	unsigned int table = h->ifs[i].vrf_table;
+
+	for (size_t k = 0; k < i; k++) {
+		if (h->ifs[k].vrf_table == table)
+			return false;
+	}
+	return table && table != RT_TABLE_LOCAL;
+}
+
+static int dump_local(struct mnl_socket *nl, unsigned char family, struct host *out)
+{
+	int err = dump_table(nl, family, RT_TABLE_LOCAL, 0, route_cb, out);
+
+	for (size_t i = 0; !err && i < out->n_ifs; i++) {
+		if (brings_table(out, i))
+			err = dump_vrf(nl, family, out->ifs[i].vrf_table, out);
+	}
+	return err;
 }
 
 /* --- order --- */
@@ -240,7 +315,9 @@ static int read_once(struct host *out)
 
 	if (err)
 		return err;
-	/* Since 4.20. Without it the kernel ignores the table and route_cb does the filtering. */
+	/* Since 4.20. Without it the kernel ignores table and type, and route_cb does the
+	 * filtering.
+	 */
 	mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	err = dump_links(nl, out);
 	if (!err)
@@ -295,7 +372,16 @@ static bool same_if(const struct host_if *a, const struct host_if *b)
 	       a->type == b->type && a->master == b->master && a->parent == b->parent &&
 	       a->vid == b->vid && !strcmp(a->kind, b->kind) && a->mtu == b->mtu &&
 	       !memcmp(a->mac, b->mac, sizeof(a->mac)) && a->vlan_proto == b->vlan_proto &&
-	       a->vlan_qos_out == b->vlan_qos_out;
+	       a->vlan_qos_out == b->vlan_qos_out && a->vrf_table == b->vrf_table;
+}
+
+bool host_has_vrf(const struct host *h)
+{
+	for (size_t i = 0; i < h->n_ifs; i++) {
+		if (h->ifs[i].vrf_table)
+			return true;
+	}
+	return false;
 }
 
 bool host_same_interfaces(const struct host *a, const struct host *b)
@@ -346,6 +432,48 @@ bool host_is_local(const struct host *h, bool v6, __u64 hi, __u64 lo)
 			return true;
 	}
 	return false;
+}
+
+/* What host_proxy_table() looks for. */
+struct proxy_search {
+	const struct host *host;
+	unsigned int table; /* 0: not found yet */
+};
+
+static int proxy_cb(const struct nlmsghdr *nlh, void *data)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct proxy_search *s = data;
+	unsigned int table;
+
+	if (nlh->nlmsg_type != RTM_NEWROUTE || rtm->rtm_type != RTN_LOCAL ||
+	    rtm->rtm_flags & RTM_F_CLONED)
+		return MNL_CB_OK;
+	table = table_of(nlh);
+	if (follows_table(s->host, table))
+		return MNL_CB_OK;
+	s->table = table;
+	return MNL_CB_STOP;
+}
+
+int host_proxy_table(const struct host *h, unsigned int *table)
+{
+	static const unsigned char families[] = { AF_INET, AF_INET6 };
+	struct proxy_search search = { .host = h };
+	int err = 0;
+
+	for (size_t i = 0; !err && !search.table && i < ARRAY_SIZE(families); i++) {
+		_mnl_ struct mnl_socket *nl = NULL; /* one each: the rest of a dump is not read */
+		int one = 1;
+
+		err = netlink_open(NETLINK_ROUTE, &nl);
+		if (err)
+			break;
+		mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+		err = dump_table(nl, families[i], RT_TABLE_UNSPEC, RTN_LOCAL, proxy_cb, &search);
+	}
+	*table = search.table;
+	return err ? err : search.table != 0;
 }
 
 static int oif_cb(const struct nlmsghdr *nlh, void *data)

@@ -20,21 +20,19 @@ struct host_if {
 	__u8 mac[6];		 /* all zero: none of six bytes */
 	unsigned int vlan_proto; /* VLAN device: 0x8100 or 0x88a8; else 0 */
 	bool vlan_qos_out;	 /* VLAN device: maps priorities to PCP bits on the way out */
+	unsigned int vrf_table;	 /* VRF: the table of its routes; else 0 */
 };
 
 struct host {
 	struct host_if *ifs;
 	size_t n_ifs, cap_ifs;
 	/*
-	 * `local`: routes of type local, broadcast, anycast and multicast in table local, plus
-	 * 127/8, ::1, 224/4, ff00::/8 and 255.255.255.255. Sorted, no duplicates.
+	 * `local`: routes of type local, broadcast, anycast and multicast in table local and in
+	 * those of VRFs, plus 127/8, ::1, 224/4, ff00::/8 and 255.255.255.255. Sorted, no
+	 * duplicates. Other tables are for packets that an `ip rule` picks (TPROXY's has 0/0):
+	 * what they deliver here for some is transit for others, and so it is for us.
 	 */
 	struct prefix_list local;
-	/*
-	 * nft of this kernel cannot be asked whether an address is local (expression fib): it is
-	 * given the list above. Set by whoever has tried (feature.h).
-	 */
-	bool no_fib;
 };
 
 /* A fresh picture of the current network namespace. 0 or -errno. */
@@ -48,6 +46,13 @@ bool host_is_local(const struct host *h, bool v6, __u64 hi, __u64 lo);
  */
 int host_route_dev(bool v6, __u64 hi, __u64 lo);
 
+/* Is there a VRF? */
+bool host_has_vrf(const struct host *h);
+/*
+ * A table, beside those that `local` is read from, with routes of type local: what an `ip rule`
+ * sends there is delivered here, as a transparent proxy wants it. 1, 0 (there is none) or -errno.
+ */
+int host_proxy_table(const struct host *h, unsigned int *table);
 /* Same interfaces (all fields) and same local prefixes? */
 bool host_same_interfaces(const struct host *a, const struct host *b);
 bool host_same_local(const struct host *a, const struct host *b);

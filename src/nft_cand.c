@@ -198,7 +198,7 @@ struct addr_entry {
 	enum plane plane;
 	struct addr addr;
 	bool listed; /* names anything that is in addr */
-	bool local;  /* names `local`, and the plane asks the kernel about that, or could */
+	bool local;  /* names `local`, which the plane asks about apart */
 };
 
 struct addr_cache {
@@ -221,11 +221,23 @@ struct proto_entry {
 	struct ivals iv;
 };
 
-int caches_alloc(struct render *r)
+static int convert_local(struct render *r)
+{
+	struct ivlist l[2] = { { .sorted = true }, { .sorted = true } };
+	int err = add_prefixes(l, &r->host->local);
+
+	for (enum fam f = FAM_4; !err && f <= FAM_6; f++)
+		err = ivals_from(r, &l[f], family_max[f], false, &r->local.f[f]);
+	free(l[FAM_4].v);
+	free(l[FAM_6].v);
+	return err;
+}
+
+int cands_open(struct render *r)
 {
 	r->addr_cache = arena_alloc(&r->mem, sizeof(*r->addr_cache));
 	r->port_cache = arena_alloc(&r->mem, sizeof(*r->port_cache));
-	return r->addr_cache && r->port_cache ? 0 : -ENOMEM;
+	return r->addr_cache && r->port_cache ? convert_local(r) : -ENOMEM;
 }
 
 static size_t bucket_of(const void *p)
@@ -244,8 +256,7 @@ static int convert_addr(struct render *r, struct addr_entry *e)
 
 		if (item->kind == ADDR_LOCAL && e->plane == PLANE_OUT) {
 			e->local = true;
-			if (!r->host->no_fib)
-				continue;
+			continue;
 		}
 		e->listed = true;
 		if (item->kind == ADDR_LOCAL)
@@ -469,15 +480,49 @@ static int add(struct cands *out, const struct cand *c, enum plane plane)
 	return 0;
 }
 
+/*
+ * The ways in which an address of the packet can fit: `{ local, 192.0.2.0/24 }` is two, each a
+ * conjunction of its own.
+ */
+struct way {
+	const struct addr *addr; /* NULL: any */
+	enum local local;
+};
+
+/* Puts one or two into w, and says how many. */
+static int ways_of(struct render *r, const struct addr_match *m, enum plane plane, struct way w[2],
+		   unsigned int *n)
+{
+	const struct addr_entry *a;
+	int err;
+
+	w[0] = (struct way){};
+	*n = 1;
+	if (!m)
+		return 0;
+	err = addr_of(r, m, plane, &a);
+	if (err)
+		return err;
+	if (a->listed && !addr_is_any(&a->addr, plane))
+		w[0].addr = &a->addr;
+	if (!a->local)
+		return 0;
+	if (m->negate || !a->listed)
+		w[0].local = m->negate ? LOCAL_NO : LOCAL_YES;
+	else if (w[0].addr) /* else `{ local, anything }` */
+		w[(*n)++] = (struct way){ .local = LOCAL_YES };
+	return 0;
+}
+
 static int add_entry(struct render *r, const struct entry *e, enum plane plane, struct cands *out)
 {
-	const struct addr_match *match[2] = { e->src, e->dst };
 	struct cand c = {
 		.handle = e->handle,
 		.dir = plane == PLANE_OUT ? e->dir : CTB_DIR_ERROR,
 		.track = e->action == CTB_TRACK,
 	};
-	bool or_local = false;
+	struct way src[2], dst[2];
+	unsigned int n_src = 0, n_dst = 0;
 	int err;
 
 	err = protos_of(r, &e->proto, &c.protos);
@@ -485,43 +530,22 @@ static int add_entry(struct render *r, const struct entry *e, enum plane plane, 
 		err = ports_of(r, e->sport, &c.port[0]);
 	if (!err)
 		err = ports_of(r, e->dport, &c.port[1]);
-	for (int i = 0; !err && i < 2; i++) {
-		const struct addr_entry *a;
-
-		if (!match[i])
-			continue;
-		err = addr_of(r, match[i], plane, &a);
-		if (err)
-			break;
-		if (i == 0 && a->local) {
-			/* Output comes from a local address, whatever else is named. */
-			if (match[i]->negate)
-				return 0;
-			continue;
-		}
-		if (a->local && !r->host->no_fib)
-			c.fib = match[i]->negate ? FIB_NOT_LOCAL : FIB_LOCAL;
-		if (!a->listed || addr_is_any(&a->addr, plane)) {
-			if (a->listed && c.fib == FIB_LOCAL)
-				c.fib = FIB_ANY; /* `{ local, anything }` */
-			continue;
-		}
-		c.addr[i] = &a->addr;
-		or_local = c.fib == FIB_LOCAL;
-	}
+	if (!err)
+		err = ways_of(r, e->src, plane, src, &n_src);
+	if (!err)
+		err = ways_of(r, e->dst, plane, dst, &n_dst);
 	if (!err && e->iif && plane == PLANE_OUT)
 		err = oif_text(r, e->iif, &c.oif);
-	if (err)
-		return err;
-	if (or_local) {
-		/* `daddr { local, 192.0.2.0/24 }` is two conjunctions with one verdict. */
-		struct cand local = c;
+	for (unsigned int i = 0; !err && i < n_src * n_dst; i++) {
+		const struct way *s = &src[i / n_dst], *d = &dst[i % n_dst];
 
-		local.addr[1] = NULL;
-		err = add(out, &local, plane);
-		c.fib = FIB_ANY;
+		c.addr[0] = s->addr;
+		c.addr[1] = d->addr;
+		c.local[0] = s->local;
+		c.local[1] = d->local;
+		err = add(out, &c, plane);
 	}
-	return err ? err : add(out, &c, plane);
+	return err;
 }
 
 int cands_build(struct render *r, const struct entries *entries, enum plane plane,
@@ -551,8 +575,10 @@ bool cands_disjoint(const struct cand *a, const struct cand *b)
 		if (a->port[i] && b->port[i] && ivals_disjoint(a->port[i], b->port[i]))
 			return true;
 	}
-	if (a->fib && b->fib && a->fib != b->fib)
-		return true;
+	for (int i = 0; i < 2; i++) {
+		if (a->local[i] && b->local[i] && a->local[i] != b->local[i])
+			return true;
+	}
 	for (enum fam f = FAM_4; f <= FAM_6; f++) {
 		bool apart = !cand_fits_family(a, f) || !cand_fits_family(b, f);
 

@@ -91,7 +91,7 @@ static int render_all(struct render *r, const struct entries *entries, struct nf
 {
 	_strbuf_ struct strbuf jump = {};
 	struct cands c = {};
-	int err = caches_alloc(r);
+	int err = cands_open(r);
 
 	for (enum plane p = PLANE_ERR4; !err && p <= PLANE_ERR6; p++) {
 		c.n = 0;

@@ -61,7 +61,7 @@ static unsigned int kind_of(const struct cand *c)
 		f = F_SPORT;
 	else
 		f = F_PROTO;
-	return (unsigned int)f << 2 | c->fib;
+	return (unsigned int)f << 4 | (unsigned int)c->local[0] << 2 | c->local[1];
 }
 
 static bool may_overtake(const struct cand *all, const struct cand *c, const struct stage *s)

@@ -223,10 +223,42 @@ static int condition(struct tree *t, enum field f, enum fam fam, const struct iv
 	return 0;
 }
 
-static const char *fib_text(enum fib fib)
+/*
+ * Is the address on one side this host's, or not? One set for all who ask. The kernel could be
+ * asked (fib), but knows of one VRF or none, goes by `ip rule` in IPv6, and sees an address before
+ * what judges at ingress has been told.
+ */
+static int local_condition(struct tree *t, unsigned int side, enum fam fam, enum local local,
+			   struct strbuf *b)
 {
-	return fib == FIB_LOCAL ? "fib daddr type { local, broadcast, anycast, multicast } "
-				: "fib daddr type != { local, broadcast, anycast, multicast } ";
+	const struct ivals *iv = &t->r->local.f[fam];
+	const char *not = local == LOCAL_NO ? "!= " : "";
+	char name[NSET_NAME];
+	int err;
+
+	if (!iv->n || iv->full) { /* and the answer is yes: see local_never() */
+		strbuf_addf(b, "meta nfproto %s ", fam == FAM_4 ? "ipv4" : "ipv6");
+		return 0;
+	}
+	strbuf_addf(b, "%s %s", field_expr(t->plane, F_SRC + side, fam), not );
+	if (iv->n == 1) {
+		iv_text(b, t->plane, F_SRC + side, fam, iv->v[0]);
+	} else {
+		err = named_set(t->r, t->plane, F_SRC + side, fam, iv, name);
+		if (err)
+			return err;
+		strbuf_addf(b, "@%s", name);
+	}
+	strbuf_addf(b, " ");
+	return 0;
+}
+
+/* Is that so of no packet of the family? */
+static bool local_never(const struct tree *t, enum fam fam, enum local local)
+{
+	const struct ivals *iv = &t->r->local.f[fam];
+
+	return local == LOCAL_YES ? !iv->n : local == LOCAL_NO && iv->full;
 }
 
 static const char *verdict_text(bool track)
@@ -242,6 +274,10 @@ static int leaf_rule(struct tree *t, const struct node *n, const struct cand *c,
 	char name[24];
 	int err = 0;
 
+	for (unsigned int i = 0; fam != FAM_ANY && i < 2; i++) {
+		if (!(n->mask & F_BIT(F_SRC_LOCAL + i)) && local_never(t, fam, c->local[i]))
+			return 0;
+	}
 	strbuf_addf(b, "%s", pre);
 	if (c->protos && !(n->mask & F_BIT(F_PROTO)))
 		err = condition(t, F_PROTO, fam, c->protos, b);
@@ -259,15 +295,29 @@ static int leaf_rule(struct tree *t, const struct node *n, const struct cand *c,
 		err = condition(t, f, fam, &a->f[fam], b);
 		family_said = true;
 	}
+	for (unsigned int i = 0; !err && i < 2; i++) {
+		if (!c->local[i] || n->mask & F_BIT(F_SRC_LOCAL + i))
+			continue;
+		err = local_condition(t, i, fam, c->local[i], b);
+		family_said = true;
+	}
 	if (err)
 		return err;
 	if (!family_said)
 		strbuf_addf(b, "meta nfproto %s ", fam == FAM_4 ? "ipv4" : "ipv6");
-	if (c->fib && !(n->mask & F_BIT(F_FIB)))
-		strbuf_addf(b, "%s", fib_text(c->fib));
 	counter_name(c->handle, c->dir, name);
 	strbuf_addf(b, "counter name \"%s\" %s\n", name, verdict_text(c->track));
 	return b->err;
+}
+
+/* Does it look at something that each family has its own of? */
+static bool by_family(const struct node *n, const struct cand *c)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		if (c->addr[i] || (c->local[i] && !(n->mask & F_BIT(F_SRC_LOCAL + i))))
+			return true;
+	}
+	return false;
 }
 
 static int leaf_render(struct tree *t, const struct node *n, const char *pre, struct strbuf *b)
@@ -277,7 +327,7 @@ static int leaf_render(struct tree *t, const struct node *n, const char *pre, st
 	for (size_t i = 0; !err && i < n->list.n; i++) {
 		const struct cand *c = &t->c[n->list.v[i]];
 
-		if (n->fam != FAM_ANY || (!c->addr[0] && !c->addr[1])) {
+		if (n->fam != FAM_ANY || !by_family(n, c)) {
 			err = leaf_rule(t, n, c, n->fam, pre, b);
 			continue;
 		}
@@ -558,6 +608,27 @@ static int branch_render(struct tree *t, struct node *n, const char *pre, const 
 	return err || !n->child ? err : node_render(t, n->child, pre, verb, b);
 }
 
+/* A rule for each family that packets can be of. */
+static int local_render(struct tree *t, struct node *n, const char *pre, const char *verb,
+			struct strbuf *b)
+{
+	_strbuf_ struct strbuf longer = {};
+	__u32 chain;
+	int err = chain_of(t, n->child, &chain);
+
+	strbuf_addf(&longer, "%s", pre);
+	if (!err && n->iv)
+		err = condition(t, n->field, n->fam, n->iv, &longer);
+	for (enum fam f = FAM_4; !err && f <= FAM_6; f++) {
+		if ((n->fam != FAM_ANY && n->fam != f) || local_never(t, f, n->local))
+			continue;
+		strbuf_addf(b, "%s", longer.s ? longer.s : "");
+		err = local_condition(t, n->side, f, n->local, b);
+		strbuf_addf(b, "%s g" GEN_MARK "_%u\n", verb, chain);
+	}
+	return err ? err : longer.err ? longer.err : b->err;
+}
+
 /*
  * The rules of a node. In a base chain subtrees are called by jump, so that a packet that no leaf
  * takes comes back for the next stage; below that goto does.
@@ -566,7 +637,6 @@ static int node_render(struct tree *t, struct node *n, const char *pre, const ch
 		       struct strbuf *b)
 {
 	_strbuf_ struct strbuf longer = {};
-	__u32 chain;
 	int err = 0;
 
 	switch (n->kind) {
@@ -580,16 +650,8 @@ static int node_render(struct tree *t, struct node *n, const char *pre, const ch
 		if (!err && !longer.err)
 			err = node_render(t, n->child, longer.s, verb, b);
 		return err ? err : longer.err;
-	case NODE_FIB:
-		strbuf_addf(&longer, "%s", pre);
-		if (n->iv)
-			err = condition(t, n->field, n->fam, n->iv, &longer);
-		if (!err)
-			err = chain_of(t, n->child, &chain);
-		if (!err && !longer.err)
-			strbuf_addf(b, "%s%s%s g" GEN_MARK "_%u\n", longer.s, fib_text(n->fib),
-				    verb, chain);
-		return err ? err : longer.err;
+	case NODE_LOCAL:
+		return local_render(t, n, pre, verb, b);
 	}
 	return -EINVAL;
 }

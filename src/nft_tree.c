@@ -16,9 +16,11 @@ bool cand_open(const struct cand *c, unsigned int mask, enum fam fam)
 {
 	if (c->protos && !(mask & F_BIT(F_PROTO)))
 		return true;
-	if (c->oif || (c->fib && !(mask & F_BIT(F_FIB))))
+	if (c->oif)
 		return true;
 	for (unsigned int i = 0; i < 2; i++) {
+		if (c->local[i] && !(mask & F_BIT(F_SRC_LOCAL + i)))
+			return true;
 		if (c->port[i] && !(mask & F_BIT(F_SPORT + i)))
 			return true;
 		if (c->addr[i] && (c->addr[i]->hard || !(mask & F_BIT(F_SRC + i))) &&
@@ -516,16 +518,31 @@ static int field_union(struct tree *t, const struct list *l, enum field f, enum 
 	return err;
 }
 
+/* Do all candidates ask the same of that side, which is not settled yet? */
+static bool same_local(const struct tree *t, const struct node *n, unsigned int side)
+{
+	enum local local = t->c[n->list.v[0]].local[side];
+
+	if (!local || n->mask & F_BIT(F_SRC_LOCAL + side))
+		return false;
+	for (size_t i = 1; i < n->list.n; i++) {
+		if (t->c[n->list.v[i]].local[side] != local)
+			return false;
+	}
+	return true;
+}
+
 /*
- * The same question about a local destination in all: ask it once, after a cheap look at the
- * ports, instead of once in a chain for each rule.
+ * The same question about a local address in all: ask it once, after a cheap look at the ports,
+ * instead of once in a chain for each rule.
  */
-static int build_fib(struct tree *t, struct node *n)
+static int build_local(struct tree *t, struct node *n, unsigned int side)
 {
 	int err = 0;
 
-	n->kind = NODE_FIB;
-	n->fib = t->c[n->list.v[0]].fib;
+	n->kind = NODE_LOCAL;
+	n->side = side;
+	n->local = t->c[n->list.v[0]].local[side];
 	for (enum field f = F_DPORT; !err && !n->iv && f >= F_SPORT; f--) {
 		if (n->mask & F_BIT(f))
 			continue;
@@ -534,7 +551,7 @@ static int build_fib(struct tree *t, struct node *n)
 	}
 	if (err)
 		return err;
-	n->child = build(t, n->list, n->mask | F_BIT(F_FIB), n->fam);
+	n->child = build(t, n->list, n->mask | F_BIT(F_SRC_LOCAL + side), n->fam);
 	return n->child ? 0 : -ENOMEM;
 }
 
@@ -586,7 +603,7 @@ static int build_branch(struct tree *t, struct node *n)
 
 static struct node *build(struct tree *t, struct list l, unsigned int mask, enum fam fam)
 {
-	bool proto = false, fib = true, open = false;
+	bool proto = false, open = false;
 	struct node **slot, *n;
 	int err = 0;
 
@@ -607,7 +624,6 @@ static struct node *build(struct tree *t, struct list l, unsigned int mask, enum
 		const struct cand *c = &t->c[l.v[i]];
 
 		proto = proto || c->protos;
-		fib = fib && c->fib && c->fib == t->c[l.v[0]].fib;
 		open = open || cand_open(c, mask, fam);
 	}
 	if (l.n < 2 || !open)
@@ -616,8 +632,12 @@ static struct node *build(struct tree *t, struct list l, unsigned int mask, enum
 		err = build_proto(t, n);
 	} else {
 		err = build_shared(t, n);
+		for (unsigned int side = 0; !err && side < 2; side++) {
+			if (same_local(t, n, side))
+				return build_local(t, n, side) ? NULL : n;
+		}
 		if (!err)
-			err = fib && !(mask & F_BIT(F_FIB)) ? build_fib(t, n) : build_branch(t, n);
+			err = build_branch(t, n);
 	}
 	return err < 0 ? NULL : n;
 }

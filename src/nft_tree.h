@@ -32,7 +32,8 @@ enum field {
 	F_DPORT,
 	F_SRC,
 	F_DST,
-	F_FIB,
+	F_SRC_LOCAL,
+	F_DST_LOCAL,
 	F_OIF
 };
 #define F_BIT(f) (1U << (f))
@@ -63,10 +64,11 @@ struct addr {
 	bool hard;	   /* too many intervals to branch on */
 };
 
-enum fib {
-	FIB_ANY,
-	FIB_LOCAL,
-	FIB_NOT_LOCAL
+/* Of the packet that leaves; that of a quoted packet is an address match like any other. */
+enum local {
+	LOCAL_ANY,
+	LOCAL_YES,
+	LOCAL_NO
 };
 
 /* One entry on one plane: a conjunction. Which packets, which verdict, which counter. */
@@ -77,7 +79,7 @@ struct cand {
 	const struct ivals *protos;  /* NULL: any */
 	const struct ivals *port[2]; /* source, destination; NULL: any */
 	const struct addr *addr[2];  /* source, destination; NULL: any */
-	enum fib fib;		     /* destination, by the kernel's own judgement */
+	enum local local[2];	     /* source, destination: one of this host's? */
 	const char *oif;	     /* text of the condition; NULL: any */
 };
 
@@ -110,6 +112,7 @@ struct nset {
 struct render {
 	struct arena mem;
 	const struct host *host;
+	struct addr local; /* what the host calls its own */
 	struct addr_cache *addr_cache;
 	struct port_cache *port_cache;
 	struct proto_entry *proto_cache;
@@ -175,7 +178,8 @@ struct nft_bases {
 int nft_read_bases(struct nft_bases *out);
 
 /* nft_cand.c */
-int caches_alloc(struct render *r);
+/* Everything that candidates are made with. */
+int cands_open(struct render *r);
 int cands_build(struct render *r, const struct entries *entries, enum plane plane,
 		struct cands *out);
 /* Can no packet fit both? false when in doubt. */
@@ -210,20 +214,21 @@ struct node {
 		NODE_LEAF,
 		NODE_BRANCH,
 		NODE_COND,
-		NODE_FIB
+		NODE_LOCAL
 	} kind;
 	unsigned int mask; /* fields that the way here has settled */
 	enum fam fam;
 	struct list list;   /* LEAF: tried one after the other. Others: memo */
-	enum field field;   /* BRANCH, COND: on what. FIB: of the filter before it */
+	enum field field;   /* BRANCH, COND: on what. LOCAL: of the filter before it */
 	struct part *parts; /* BRANCH */
 	size_t n_parts;
 	bool expand;		/* write port ranges as single ports */
-	const struct ivals *iv; /* COND: must be in these. FIB: filter, or NULL */
-	enum fib fib;
-	struct node *child; /* COND, FIB: the rest. BRANCH: where no part fits, or NULL */
-	__u32 chain;	    /* its number once it has been written as a chain */
-	struct node *next;  /* memo */
+	const struct ivals *iv; /* COND: must be in these. LOCAL: filter, or NULL */
+	unsigned int side;	/* LOCAL: 0 asks of the source, 1 of the destination, whether */
+	enum local local;	/* this is so */
+	struct node *child;	/* COND, LOCAL: the rest. BRANCH: where no part fits, or NULL */
+	__u32 chain;		/* its number once it has been written as a chain */
+	struct node *next;	/* memo */
 };
 
 struct tree {

@@ -369,6 +369,8 @@ static json_t *list_warnings(const struct daemon *d, const struct attachment *a,
 		     d->host_trouble);
 	advise_interfaces(d->live.rs, &d->host, warn_text, out);
 	advise_bridges(d->live.rs, &d->host, warn_text, out);
+	if (datapath_how(d->dp)->output == HAND_OVER_MARK)
+		advise_proxies(&d->live.entries, &d->host, warn_text, out);
 	advise_forward(d->live.rs, &d->facts, warn_text, out);
 	advise_early_rules(&d->live.entries, d->live.rs, &d->host, mark, warn_text, out);
 	advise_early_filters(d->live.rs, &d->host, mark, warn_text, out);

@@ -200,7 +200,7 @@ static inline bool fx_in_list(const struct prefix_list *l, bool v6, __u64 hi, __
 }
 
 static inline bool fx_addr_fits(const struct fixture *f, const struct addr_match *m, bool v6,
-				__u64 hi, __u64 lo, bool is_local)
+				__u64 hi, __u64 lo)
 {
 	bool in = false;
 
@@ -210,7 +210,7 @@ static inline bool fx_addr_fits(const struct fixture *f, const struct addr_match
 		const struct addr_item *item = &m->items[i];
 
 		if (item->kind == ADDR_LOCAL)
-			in = is_local || fx_in_list(&f->host.local, v6, hi, lo);
+			in = fx_in_list(&f->host.local, v6, hi, lo);
 		else if (item->kind == ADDR_SET)
 			in = fx_in_list(&item->set->addrs, v6, hi, lo);
 		else if (item->kind == ADDR_PREFIX4)
@@ -245,13 +245,13 @@ static inline const struct entry *fx_judge(const struct fixture *f, const struct
 	for (size_t i = 0; i < f->entries.n; i++) {
 		const struct entry *e = &f->entries.e[i];
 
-		if (p->quoted ? e->transit_only : !entry_can_be_output(e))
+		if (p->quoted ? e->too_large_for_nft : !entry_can_be_output(e))
 			continue;
 		if (proto_has(&e->proto, p->proto) && fx_port_fits(e->sport, p->sport) &&
 		    fx_port_fits(e->dport, p->dport) &&
 		    (p->quoted || fx_oif_fits(e->iif, p->oif)) &&
-		    fx_addr_fits(f, e->src, p->v6, p->src_hi, p->src_lo, !p->quoted) &&
-		    fx_addr_fits(f, e->dst, p->v6, p->dst_hi, p->dst_lo, false))
+		    fx_addr_fits(f, e->src, p->v6, p->src_hi, p->src_lo) &&
+		    fx_addr_fits(f, e->dst, p->v6, p->dst_hi, p->dst_lo))
 			return e;
 	}
 	return NULL;

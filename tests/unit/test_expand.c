@@ -56,13 +56,13 @@ Test(expand, orientations)
 	expect("notrack udp dport 53", "or", "yy");
 	expect("notrack udp dport 53 oneway", "o", "y");
 	expect("notrack icmp", "o", "y"); /* reads the same both ways */
-	expect("notrack daddr !local saddr !local", "o", "n");
+	expect("notrack daddr !local saddr !local", "o", "y");
 	expect("notrack daddr 192.0.2.0/24 saddr 192.0.2.0/24", "o", "y");
 	expect("notrack daddr 192.0.2.0/24 saddr 198.51.100.0/24", "or", "yy");
 	expect("notrack udp port 53", "or", "yy");
 	expect("notrack udp port 53 oneway", "oo", "yy");
 	expect("notrack udp port 53 daddr local", "oror", "yyyy");
-	expect("notrack udp dport 53 daddr 192.0.2.1 saddr !local", "or", "ny");
+	expect("notrack udp dport 53 daddr 192.0.2.1 saddr !local", "or", "yy");
 	expect("notrack udp dport 53 daddr local iif eth0", "or", "ny");
 	expect("notrack udp dport 53 iif eth0 oneway", "o", "n");
 }

@@ -303,3 +303,64 @@ Test(host, many_routes_cost_nothing)
 		     0);
 	close(fd);
 }
+
+/* Its table is for packets that an `ip rule` picks: no address becomes local by it. */
+Test(host, a_transparent_proxys_table)
+{
+	unsigned int table = 7;
+
+	sh("ip link set lo up; ip route add local 192.0.2.0/24 dev lo;"
+	   "ip route add unicast 198.51.100.0/24 dev lo table 100");
+	again();
+	cr_expect_eq(host_proxy_table(&host, &table), 0);
+	cr_expect_eq(table, 0);
+	sh("ip -6 rule add fwmark 1 lookup 300; ip -6 route add local default dev lo table 300");
+	again();
+	cr_expect_eq(host.local.n6, 2);
+	cr_expect_eq(host_proxy_table(&host, &table), 1);
+	cr_expect_eq(table, 300);
+	sh("ip rule add fwmark 1 lookup 100; ip route add local default dev lo table 100");
+	again();
+	cr_expect_not(host_is_local(&host, false, 0, 0x08080808));
+	cr_expect_not(host_is_local(&host, true, 0x20010db800000000, 5));
+	cr_expect_eq(host_proxy_table(&host, &table), 1);
+	cr_expect_eq(table, 100);
+}
+
+Test(host, addresses_in_vrfs)
+{
+	struct host before;
+
+	if (system("ip link add red type vrf table 110 2>/dev/null"))
+		cr_skip_test("this kernel has no VRF devices");
+	sh("ip link add blue type vrf table 70000; ip link add again type vrf table 110;"
+	   "ip link set red up; ip link set blue up;"
+	   "ip link add d0 type veth peer d1; ip link add e0 type veth peer e1;"
+	   "ip link set d0 master red; ip link set e0 master blue;"
+	   "ip link set d0 up; ip link set e0 up;"
+	   "ip addr add 192.0.2.9/24 dev d0; ip addr add 198.51.100.1/24 dev e0;"
+	   "ip -6 addr add 2001:db8::5/64 dev e0 nodad;"
+	   "ip route add local 203.0.113.0/24 dev blue table 70000;"
+	   "ip route add 10.0.0.0/8 dev d0 table 110;"
+	   "ip route add local 172.16.0.0/12 dev lo table 111");
+	again();
+	cr_expect_eq(dev("red")->vrf_table, 110);
+	cr_expect_eq(dev("blue")->vrf_table, 70000);
+	cr_expect_eq(dev("d0")->vrf_table, 0);
+	cr_expect(host_has_vrf(&host));
+	cr_expect(has4(0xc0000209, 32));
+	cr_expect(has4(0xc00002ff, 32)); /* its broadcast */
+	cr_expect(has4(0xc6336401, 32));
+	cr_expect(has4(0xcb007100, 24));
+	cr_expect(has6(0x20010db800000000, 5, 128));
+	cr_expect_not(has4(0x0a000000, 8));
+	cr_expect_not(has4(0xac100000, 12)); /* no VRF's */
+	before = host;
+	host = (struct host){};
+	sh("ip link del blue");
+	again();
+	cr_expect_not(has4(0xcb007100, 24));
+	cr_expect(has4(0xc6336401, 32)); /* moved to table local */
+	cr_expect_not(host_same_interfaces(&host, &before));
+	host_free(&before);
+}

@@ -308,18 +308,49 @@ Test(nft_kernel, quotes_of_other_shapes_are_left_alone)
 	expect(1, CTB_DIR_ERROR, 3, 3 * 68);
 }
 
-Test(nft_kernel, local_follows_addresses)
+/* By the list that the programs at ingress have, whatever the kernel has come to know meanwhile. */
+Test(nft_kernel, local_is_one_list_for_all)
 {
-	struct fx_packet p = to_8080;
+	struct fx_packet p = to_8080, reply;
 
+	p.dst_lo = 0x0a010009;
 	fx_addr(&port_rule(CTB_NOTRACK, 8080)->daddr, "local");
 	load(1);
-	p.dst_lo = 0x0a010009;
-	cr_assert_not(is_untracked(&p));
 	must("ip addr add 10.1.0.9/32 dev v0");
-	cr_assert(is_untracked(&p));
-	must("ip addr del 10.1.0.9/32 dev v0");
+	reply = mirrored(p);
+	reply.dst_lo = 0x0a010002;
 	cr_assert_not(is_untracked(&p));
+	cr_assert_not(is_untracked(&reply));
+	fx_local(&fx, "10.1.0.9/32");
+	load(2);
+	cr_assert(is_untracked(&p));
+	cr_assert(is_untracked(&reply));
+	must("ip addr del 10.1.0.9/32 dev v0");
+	cr_assert(is_untracked(&p));
+	cr_assert(is_untracked(&reply));
+}
+
+/* What a transparent proxy sends is judged by the addresses that it borrows, both ways. */
+Test(nft_kernel, source_of_somebody_else)
+{
+	struct fx_packet proxied = to_8080, own;
+	struct rule *r = port_rule(CTB_NOTRACK, 8080);
+
+	proxied.src_lo = 0x0a020304;
+	own = proxied;
+	own.src_lo = 0x0a010001;
+	fx_addr(&r->saddr, "local");
+	fx_addr(&r->daddr, "local");
+	r->saddr.negate = r->daddr.negate = true;
+	load(1);
+	cr_assert(is_untracked(&proxied));
+	cr_assert_not(is_untracked(&own));
+	expect(1, CTB_DIR_ORIG, 1, 40);
+	fx_free_rules(&fx);
+	fx_addr(&port_rule(CTB_NOTRACK, 8080)->saddr, "local");
+	load(2);
+	cr_assert_not(is_untracked(&proxied));
+	cr_assert(is_untracked(&own));
 }
 
 Test(nft_kernel, interface_of_replies)

@@ -181,7 +181,7 @@ Test(nft_render, ports_with_prefixes_are_one_map)
 	has(s, "@th,240,16 . @th,192,32 { 1000 . 0x0a000000-0x0a0000ff, ");
 }
 
-/* `daddr local` on all of them: the kernel is asked once, after the ports. */
+/* `daddr local` on all of them: that is asked once, after the ports; of replies likewise. */
 Test(nft_render, local_services_ask_once)
 {
 	const char *s;
@@ -189,10 +189,13 @@ Test(nft_render, local_services_ask_once)
 	for (__u16 i = 0; i < 100; i++)
 		fx_addr(&rule(CTB_NOTRACK, 6, 1000 + 2 * i, 1000 + 2 * i)->daddr, "local");
 	s = render(1);
-	cr_assert_eq(count(s, "fib daddr type"), 1);
-	has(s, "fib daddr type { local, broadcast, anycast, multicast } jump g1_1\n");
-	/* Replies come from here, which is local by definition. */
-	has(chain(s, "g1_out"), "meta l4proto 6 counter name th sport map { 1000 : \"r1_reply\"");
+	cr_assert_eq(count(s, " ip daddr "), 1);
+	cr_assert_eq(count(s, " ip6 saddr "), 1);
+	s = chain(s, "g1_out");
+	has(s, " ip daddr 192.0.2.1 jump g1_1\n");
+	has(s, " ip6 daddr 2001:db8:0:0:0:0:0:1 jump g1_1\n");
+	has(s, " ip saddr 192.0.2.1 jump g1_2\n");
+	has(s, " ip6 saddr 2001:db8:0:0:0:0:0:1 jump g1_2\n");
 }
 
 Test(nft_render, local_or_a_prefix)
@@ -204,42 +207,55 @@ Test(nft_render, local_or_a_prefix)
 	fx_addr(&r->daddr, "local");
 	fx_addr(&r->daddr, "198.51.100.0/24");
 	s = chain(render(1), "g1_out");
-	has(s, "meta l4proto 6 th dport 80 fib daddr type { local, broadcast, anycast, multicast } "
-	       "counter name \"r1_orig\" notrack accept\n");
+	has(s, "meta l4proto 6 th dport 80 ip daddr 192.0.2.1 counter name \"r1_orig\"");
+	has(s,
+	    "meta l4proto 6 th dport 80 ip6 daddr 2001:db8:0:0:0:0:0:1 counter name \"r1_orig\"");
 	has(s, "meta l4proto 6 th dport 80 ip daddr 198.51.100.0/24 counter name \"r1_orig\"");
-	has_not(s, "ip6 daddr");
+	cr_assert_eq(count(s, "ip6 daddr"), 1);
 }
 
-/* A kernel without expression fib is given the addresses, beside those that the rule names. */
+/* Several addresses are one set for all rules; of none, or all, no address is asked about. */
 Test(nft_render, local_as_a_list)
+{
+	struct rule *r = rule(CTB_NOTRACK, 6, 80, 80), *other = rule(CTB_TRACK, 6, 90, 90);
+	const char *s;
+
+	r->oneway = other->oneway = true;
+	fx_addr(&r->daddr, "local");
+	fx_addr(&other->daddr, "local");
+	other->daddr.negate = true;
+	fx_local(&fx, "198.51.100.0/24");
+	s = render(1);
+	cr_assert_eq(count(s, "{ type ipv4_addr; flags interval; elements = { 192.0.2.1, "
+			      "198.51.100.0/24 } }\n"),
+		     1);
+	cr_assert_eq(count(s, "th dport 80 ip daddr @a4_"), 1);
+	cr_assert_eq(count(s, "th dport 90 ip daddr != @a4_"), 1);
+	fx.host.local.n4 = 0;
+	s = render(2);
+	has_not(s, "80 ip daddr");
+	has_not(s, "80 meta nfproto ipv4");
+	has(s, "th dport 90 meta nfproto ipv4 counter name \"r2_orig\" accept\n");
+	fx_local(&fx, "0.0.0.0/0");
+	s = render(3);
+	has(s, "th dport 80 meta nfproto ipv4 counter name \"r1_orig\" notrack accept\n");
+	has_not(s, "90 ip daddr");
+	has_not(s, "90 meta nfproto ipv4");
+}
+
+/* This host may send in the name of others, who have no part in what is said of its own. */
+Test(nft_render, local_source_is_asked)
 {
 	struct rule *r = rule(CTB_NOTRACK, 6, 80, 80), *other = rule(CTB_NOTRACK, 6, 90, 90);
 	const char *s;
 
 	r->oneway = other->oneway = true;
-	fx_addr(&r->daddr, "local");
-	fx_addr(&r->daddr, "198.51.100.0/24");
-	fx_addr(&other->daddr, "local");
-	other->daddr.negate = true;
-	fx.host.no_fib = true;
-	s = render(1);
-	has_not(s, "fib ");
-	has(s, "80 ip daddr { 192.0.2.1, 198.51.100.0/24 } counter name \"r1_orig\"");
-	has(s, "80 ip6 daddr 2001:db8:0:0:0:0:0:1 counter name \"r1_orig\"");
-	has(s, "90 ip daddr { 0.0.0.0-192.0.2.0, 192.0.2.2-255.255.255.255 } counter name "
-	       "\"r2_orig\"");
-}
-
-/* Of what comes from this host, `saddr local` needs no look at all. */
-Test(nft_render, local_source_is_no_list)
-{
-	struct rule *r = rule(CTB_NOTRACK, 6, 80, 80);
-
-	r->oneway = true;
 	fx_addr(&r->saddr, "local");
-	fx.host.no_fib = true;
-	has(chain(render(1), "g1_out"),
-	    "meta l4proto 6 th dport 80 counter name \"r1_orig\" notrack accept\n");
+	fx_addr(&other->saddr, "local");
+	other->saddr.negate = true;
+	s = chain(render(1), "g1_out");
+	has(s, "th dport 80 ip saddr 192.0.2.1 counter name \"r1_orig\" notrack accept\n");
+	has(s, "th dport 90 ip saddr != 192.0.2.1 counter name \"r2_orig\" notrack accept\n");
 }
 
 Test(nft_render, negation_is_both_families)
@@ -256,8 +272,8 @@ Test(nft_render, negation_is_both_families)
 	has(s, "meta nfproto ipv6 counter name \"r1_orig\" notrack accept\n");
 }
 
-/* What a router merely routes never leaves OUTPUT, but errors about it do. */
-Test(nft_render, transit_is_rendered_for_errors_only)
+/* What a router merely routes leaves OUTPUT in errors about it, and from a transparent proxy. */
+Test(nft_render, transit_is_rendered)
 {
 	struct rule *r = rule(CTB_NOTRACK, 0, 0, 0);
 	const char *s;
@@ -266,12 +282,13 @@ Test(nft_render, transit_is_rendered_for_errors_only)
 	fx_addr(&r->daddr, "local");
 	r->saddr.negate = r->daddr.negate = true;
 	s = render(1);
-	cr_assert_eq(lines(chain(s, "g1_out")), 2);
+	cr_assert_eq(lines(chain(s, "g1_out")), 4);
+	has(chain(s, "g1_out"), "ip saddr != 192.0.2.1 ip daddr != 192.0.2.1 "
+				"counter name \"r1_orig\" notrack accept\n");
 	has(chain(s, "g1_err4"), "@th,192,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
 				 "@th,160,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
 				 "counter name \"r1_error\" notrack accept\n");
 	has(s, "counter r1_error { }");
-	has_not(s, "r1_orig");
 }
 
 Test(nft_render, transit_only_is_not_rendered)

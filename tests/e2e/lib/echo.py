@@ -1,12 +1,29 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""echo.py PORT...: send back every datagram and every byte of TCP, on both families, from the
-address that was asked, until killed."""
+"""echo.py [-t] [-d DEVICE] PORT...: send back every datagram and every byte of TCP, on both families,
+from the address that was asked, until killed. -t: as a transparent proxy, also what others were asked.
+-d: of this VRF."""
+import argparse
 import asyncio
 import socket
-import sys
 
-IPV6_RECVPKTINFO, IPV6_PKTINFO, SO_RCVBUFFORCE = 49, 50, 33
+IPV6_RECVPKTINFO, IPV6_PKTINFO, IPV6_TRANSPARENT, SO_RCVBUFFORCE = 49, 50, 75, 33
+args = argparse.ArgumentParser()
+args.add_argument("-t", action="store_true")
+args.add_argument("-d", default="")
+args.add_argument("port", type=int, nargs="+")
+args = args.parse_args()
+
+
+def bound(kind, port):
+    s = socket.socket(socket.AF_INET6, kind)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+    s.setsockopt(socket.IPPROTO_IPV6, IPV6_TRANSPARENT, args.t)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, args.d.encode() + b"\0")
+    s.bind(("::", port))
+    s.setblocking(False)
+    return s
 
 
 def datagrams(s):
@@ -39,15 +56,12 @@ async def connection(reader, writer):
 
 
 async def main():
-    for port in map(int, sys.argv[1:]):
-        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    for port in args.port:
+        s = bound(socket.SOCK_DGRAM, port)
         s.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
         s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
-        s.bind(("::", port))
-        s.setblocking(False)
         asyncio.get_running_loop().add_reader(s, datagrams, s)
-        await asyncio.start_server(connection, None, port, backlog=256)
+        await asyncio.start_server(connection, sock=bound(socket.SOCK_STREAM, port), backlog=256)
     print("ready", flush=True)
     await asyncio.Event().wait()
 

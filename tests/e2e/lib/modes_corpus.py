@@ -7,7 +7,7 @@ addresses. sent: packets that the router itself sends, by raw sockets; run it th
 Nothing in it is of an accidental order: one CPU does it all, a datagram's fragments are all there,
 and what is known to be judged or counted differently is left out: ICMP errors of this host that quote
 IPv4 options or extension headers, and what it sends that two rules of one action fit, be it made
-here or by the kernel about a packet; what it sends from an address that is not its own."""
+here or by the kernel about a packet."""
 import os
 import random
 import socket
@@ -118,9 +118,11 @@ else:
     raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
     for _ in range(count):
         family = rnd.randrange(2)
-        src = rnd.choice(OWN[family])
-        local = rnd.random() < 0.2
-        dst = rnd.choice((OWN if local else rnd.choice((NEAR, FAR)))[family])
+        here, there = rnd.choice(((NEAR, FAR), (FAR, NEAR)))
+        proxied = rnd.random() < 0.2  # in the name of another
+        src = rnd.choice((here if proxied else OWN)[family])
+        local = not proxied and rnd.random() < 0.2
+        dst = rnd.choice((OWN if local else there)[family])
         for p in packets(src, dst, local):
             (raw6 if family else raw4).sendto(p, (dst, 0))
             sent += 1
