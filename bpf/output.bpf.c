@@ -11,6 +11,10 @@
 #include "read_dynptr.h"
 #include "output_counters.h"
 
+/* include/linux/netfilter/nf_conntrack_common.h: not the kernel's interface for programs. */
+#define NFCT_INFOMASK	7UL
+#define IP_CT_UNTRACKED 7
+
 #define ONLY_FORWARD 0
 #define AT_OUTPUT    1
 #include "classify.h"
@@ -93,11 +97,22 @@ static __always_inline int parse_fast(struct bpf_nf_ctx *ctx, struct ctb_pkt *p)
 }
 
 /*
+ * What leaves by a device in a VRF passes OUTPUT twice, by the VRF and by the device, and is
+ * UNTRACKED the first time, for that time only (vrf_nf_set_untracked() in drivers/net/vrf.c).
+ */
+static __always_inline int passes_again(struct bpf_nf_ctx *ctx)
+{
+	return cfg.vrf && (ctx->skb->_nfct & NFCT_INFOMASK) == IP_CT_UNTRACKED;
+}
+
+/*
  * Untracked already: not by us, or by our nft chain while the daemon goes over from that one to
  * this program, and then it has counted the packet.
  */
 static __always_inline void apply(struct bpf_nf_ctx *ctx, const struct ctb_pkt *p, int v)
 {
+	if (passes_again(ctx))
+		return;
 	if (VERDICT_ACTION(v) != CTB_TRACK && cfg.direct &&
 	    bpf_nf_ct_set_untracked(ctx) == -EALREADY)
 		return;

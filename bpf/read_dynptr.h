@@ -22,6 +22,7 @@ struct nf_hook_state {
 
 struct sk_buff {
 	unsigned int len;
+	unsigned long _nfct;
 } __attribute__((preserve_access_index));
 
 struct bpf_nf_ctx {

@@ -357,7 +357,7 @@ int apply_host(struct daemon *d, const struct host *old, char **error)
 	int err = 0;
 
 	if (d->must_apply || (local && uses_local(e)) || has_new_named(e, &d->host, old) ||
-	    has_new_named(e, old, &d->host))
+	    has_new_named(e, old, &d->host) || host_has_vrf(&d->host) != host_has_vrf(old))
 		return apply_again(d, error);
 	if (local || devices)
 		err = nft_half_refresh(d, error);

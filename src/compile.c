@@ -565,7 +565,7 @@ static int split_forward(const struct entries *in, struct entries *out)
 int compile(const struct entries *in, const struct host *host, __u32 mark, struct compiled *out,
 	    struct diag *d)
 {
-	struct compiled c = { .config.mark = mark };
+	struct compiled c = { .config = { .mark = mark, .vrf = host_has_vrf(host) } };
 	struct entries split = {};
 	struct build b = { .in = &split, .host = host, .out = &c };
 	int err = split_forward(in, &split);

@@ -117,7 +117,7 @@ int datapath_sync_interfaces(struct datapath *dp, const struct host *host,
 /*
  * Is this device to have the program, where names (n == 0: every device) are asked for? If not,
  * why (of size bytes) says so. An enslaved device's frames are judged on its master, once, unless
- * only the slave was asked for by name.
+ * only the slave was asked for by name. A VRF's name stands for the devices in it.
  */
 bool datapath_wants(const struct host_if *h, const struct host *host, const struct name_list *names,
 		    char *why, size_t size);

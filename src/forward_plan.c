@@ -149,8 +149,6 @@ static bool forwards_in(const struct plan *p, const struct dev *d)
 	if (d->h->master)
 		return NO_IN(d, "enslaved to %s, whose packets are the kernel's here",
 			     master ? master->name : "a device that is gone");
-	if (is_kind(d, "vrf"))
-		return NO_IN(d, "a VRF's packets do not pass tc on the VRF device");
 	if (d->taker)
 		return NO_IN(d, "%s (%s) on top takes frames with this MAC address", d->taker->name,
 			     d->taker->kind);

@@ -121,19 +121,26 @@ bool datapath_wants(const struct host_if *h, const struct host *host, const stru
 		    char *why, size_t size)
 {
 	const struct host_if *master = h->master ? host_find(host, h->master) : NULL;
+	bool in_vrf = master && master->vrf_table;
+	bool master_named = master && name_list_has(names, master->name);
 
 	if (h->flags & IFF_LOOPBACK) {
 		snprintf(why, size, "loopback: judged at OUTPUT");
 		return false;
 	}
-	if (names->n && !name_list_has(names, h->name)) {
+	/*
+	 * drivers/net/vrf.c has no rx handler: what a VRF's devices receive passes tc on those
+	 * alone. The VRF itself receives what this host sends to its own addresses there.
+	 */
+	if (h->vrf_table) {
+		snprintf(why, size, "VRF: judged on the devices in it, and at OUTPUT");
+		return false;
+	}
+	if (names->n && !name_list_has(names, h->name) && !(in_vrf && master_named)) {
 		snprintf(why, size, "not named by any interface statement");
 		return false;
 	}
-	/* A VRF's packets pass tc on their own device only (drivers/net/vrf.c has no rx handler).
-	 */
-	if (master && strcmp(master->kind, "vrf") &&
-	    (!names->n || name_list_has(names, master->name))) {
+	if (master && !in_vrf && (!names->n || master_named)) {
 		snprintf(why, size, "enslaved to %s, which judges its packets", master->name);
 		return false;
 	}

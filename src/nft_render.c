@@ -102,6 +102,13 @@ static int render_all(struct render *r, const struct entries *entries, struct nf
 			err = note_counters(after, &c);
 	}
 	c.n = 0;
+	/*
+	 * What leaves by a device in a VRF passes OUTPUT twice, by the VRF and by the device, and
+	 * is UNTRACKED the first time, for that time only (vrf_nf_set_untracked() in
+	 * drivers/net/vrf.c): it counts the second time.
+	 */
+	if (host_has_vrf(r->host))
+		strbuf_addf(&r->output, "meta oifkind \"vrf\" ct state untracked accept\n");
 	if (!err)
 		err = cands_build(r, entries, PLANE_OUT, &c);
 	if (!err)

@@ -418,7 +418,7 @@ struct ctb_config {
 	__u32 direct;	       /* 1: call the kfuncs of nf_untrack_bpf; 0: judge and count only */
 	__u32 proto_classes;   /* not 0: by_dport and by_sport are in use, with words == 1 */
 	__u32 first_in_bits; /* the lowest rank of the entries in the bitmaps; CTB_NO_ENTRY: none */
-	__u32 pad;
+	__u32 vrf; /* 1: there are VRFs, by way of which packets pass OUTPUT twice */
 };
 
 /*

@@ -254,6 +254,7 @@ Test(forward_plan, vrf)
 {
 	int a = nic("eth0"), b = nic("eth1"), vrf = add("red", "vrf", "vrf");
 
+	ifs[vrf].vrf_table = 110;
 	ifs[a].master = ifs[vrf].ifindex;
 	make_plan(ANY);
 	expect(a, "----", "enslaved to red", "enslaved to red");

@@ -258,6 +258,17 @@ Test(nft_render, local_source_is_asked)
 	has(s, "th dport 90 ip saddr != 192.0.2.1 counter name \"r2_orig\" notrack accept\n");
 }
 
+/* The first of two times that a packet passes by way of a VRF is not counted. */
+Test(nft_render, only_hosts_with_vrfs_look_for_them)
+{
+	static const char *const vrf = "meta oifkind \"vrf\" ct state untracked accept\n";
+
+	rule(CTB_NOTRACK, 6, 80, 80);
+	has_not(render(1), vrf);
+	fx.host.ifs[1].vrf_table = 110;
+	cr_assert_eq(strncmp(chain(render(2), "g2_out"), vrf, strlen(vrf)), 0);
+}
+
 Test(nft_render, negation_is_both_families)
 {
 	struct rule *r = rule(CTB_NOTRACK, 0, 0, 0);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""flows.py [-u FLOWS] [-f FLOWS] [-t FLOWS] [-k MESSAGES] [-s SIZE] [-w SECONDS] [-l] PORT HOST...
+"""flows.py [-u FLOWS] [-f FLOWS] [-t FLOWS] [-k MESSAGES] [-s SIZE] [-w SECONDS] [-l] [-d DEVICE] PORT HOST...
 
 To an echo server on PORT of each HOST: so many flows of UDP (-u, 20), of UDP in datagrams of SIZE
 (3000) bytes, which are fragmented (-f, 5), and of TCP (-t, 5), with so many (-k, 2) messages on
@@ -8,7 +8,7 @@ each. UDP has no retransmission, and no more than 32 datagrams are under way. Pr
 SENT, big GOT of SENT, tcp GOT of SENT, twice N, late N", the last two being datagrams that came
 back more than once, and behind one of the same flow that was sent later. Exit status 1 unless all
 came back as they were (with -l: unless all of TCP did). SIGTERM: no more UDP is sent, the rest as
-usual."""
+usual. -d: from within this VRF."""
 import argparse
 import os
 import selectors
@@ -27,6 +27,7 @@ p.add_argument("-k", type=int, default=2)
 p.add_argument("-s", type=int, default=3000)
 p.add_argument("-w", type=float, default=2.0)
 p.add_argument("-l", action="store_true", help="datagrams may be lost")
+p.add_argument("-d", default="")
 p.add_argument("port", type=int)
 p.add_argument("host", nargs="+")
 a = p.parse_args()
@@ -39,6 +40,7 @@ signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
 def connected(host, kind):
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     s.settimeout(a.w * 5)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, a.d.encode() + b"\0")
     s.connect((host, a.port))
     return s
 
