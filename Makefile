@@ -24,9 +24,9 @@ CFLAGS ?= -O2 -g
 # -MD, not -MMD: skeletons count as system headers, and changed BPF must not leave stale objects.
 ALL_CFLAGS = -std=gnu17 $(WARN) $(CFLAGS) $(SANFLAGS) $(CPPFLAGS) -MD -MP
 LIBS := -lbpf -lelf -lz -lnftables -lmnl -lnetfilter_conntrack -ljansson
-# asm/types.h is found below the multiarch directory on Debian.
+# asm/types.h is found below the multiarch directory on Debian, which clang puts a vendor into.
 BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
-	-idirafter /usr/include/$(shell $(CC) -dumpmachine) -MMD -MP
+	-idirafter /usr/include/$(subst -pc-,-,$(subst -unknown-,-,$(shell $(CC) -dumpmachine))) -MMD -MP
 
 LIB_OBJS := $(patsubst src/%.c,$(B)/obj/%.o,$(filter-out src/main.c,$(wildcard src/*.c)))
 SKELS := $(patsubst %,$(B)/gen/%.skel.h,tc xdp state tc_direct output)
@@ -45,7 +45,7 @@ BENCH_SKELS := $(patsubst bench/lib/%.bpf.c,$(B)/gen/%.skel.h,$(wildcard bench/l
 
 .PHONY: all demo check check-long check-kernels vm bench bench-quick bench-results bench-classify \
 	bench-forward bench-instructions fuzz install uninstall kmod install-dkms \
-	format clean help tests deps
+	format clean help tests fuzzers deps
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -63,7 +63,8 @@ deps:
 	$(Q)scripts/install-deps.sh
 
 # The rest of the Makefile is read again once the tools are there.
-demo: deps
+demo:
+	$(Q)scripts/install-deps.sh --demo
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo.sh $(B)/ctbypass
 
@@ -71,8 +72,8 @@ check: deps
 	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/run.sh $(B)
 
-check-long: deps
-	$(Q)$(MAKE) --no-print-directory all tests fuzz
+check-long: deps fuzz
+	$(Q)$(MAKE) --no-print-directory all tests
 	$(Q)tests/run.sh --long $(B)
 
 # The tests under other kernels, in virtual machines. FEW=1: some of the scenarios only. DIRECT=1: all
@@ -114,7 +115,10 @@ bench-instructions:
 	$(Q)KERNELS="$(KERNELS)" bench/instructions.sh $(if $(OURS),--ours) $(if $(BASELINE),--$(BASELINE) "$(WHY)") $(B)
 
 tests: $(UNIT_TESTS) $(PROG_TESTS) $(E2E_OBJS) $(B)/bench/ctbypass-bench
-fuzz: $(FUZZERS)
+fuzzers: $(FUZZERS)
+fuzz:
+	$(Q)CLANG="$(CLANG)" scripts/install-deps.sh --fuzz
+	$(Q)$(MAKE) --no-print-directory fuzzers
 
 $(B)/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF)
