@@ -64,6 +64,8 @@ static __always_inline void *bytes_at(struct ctb_bytes *b, __u32 off, __u32 n)
 #ifndef IPPROTO_MH
 #define IPPROTO_MH 135
 #endif
+#define ICMP_REDIRECT	5
+#define ICMPV6_REDIRECT 137
 
 /* A packet as the classifier sees it. Numbers are in host byte order, ports as they come. */
 struct ctb_pkt {
@@ -175,6 +177,9 @@ __noinline int skip_ext_headers(CTB_CTX *ctx, __u32 start, __u32 limit, __u32 ne
  * The packet inside an ICMP error, at off, of the same family as the error. Such quotes are cut
  * anywhere behind the IP header, so lengths are not checked against it; ports need four bytes.
  * What lies behind the end of the error itself is padding and no part of the quote.
+ * The error has to be on its way to the one who sent what it quotes, as conntrack wants it
+ * (nf_conntrack_inet_error()): otherwise whoever invents a quote that a rule fits could send an
+ * error to any host past the firewall.
  * Returns CTB_PARSED with addresses, protocol and ports of *p replaced, or CTB_R_BAD_QUOTE.
  */
 __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
@@ -198,6 +203,8 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 		if (ip->frag_off & bpf_htons(0x1fff))
 			return CTB_R_BAD_QUOTE;
 		p->src_lo = bpf_ntohl(ip->saddr);
+		if (p->src_lo != p->dst_lo)
+			return CTB_R_BAD_QUOTE;
 		p->dst_lo = bpf_ntohl(ip->daddr);
 		proto = ip->protocol;
 		off += ip->ihl * 4;
@@ -209,6 +216,8 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 			return CTB_R_BAD_QUOTE;
 		p->src_hi = be64_at(&ip6->saddr);
 		p->src_lo = be64_at((void *)&ip6->saddr + 8);
+		if (p->src_lo != p->dst_lo)
+			return CTB_R_BAD_QUOTE;
 		p->dst_hi = be64_at(&ip6->daddr);
 		p->dst_lo = be64_at((void *)&ip6->daddr + 8);
 		proto = ip6->nexthdr;
@@ -294,8 +303,11 @@ static __always_inline int parse_l4(CTB_CTX *ctx, struct ctb_bytes *b, __u32 off
 		type = l4[0];
 		/* The types that nf_conntrack_icmp_error()/icmpv6_error() look into. */
 		if (p->v6 ? type >= 1 && type <= 4
-			  : type == 3 || type == 4 || type == 5 || type == 11 || type == 12)
+			  : type == 3 || type == 4 || type == 11 || type == 12)
 			return parse_quote(ctx, off + 8, p);
+		/* It changes its receiver's routes: no flow is worse off without. */
+		if (type == (p->v6 ? ICMPV6_REDIRECT : ICMP_REDIRECT))
+			return CTB_R_REDIRECT;
 	}
 	return CTB_PARSED;
 }

@@ -54,8 +54,9 @@ static const struct {
 	{ FEATURE_NFT_PAYLOAD, FEATURE_NFT_COUNTERS,
 	  TABLE("counter n { }\nset q { typeof @th,256,32; flags interval;\n"
 		"elements = { 0xc0000200-0xc00002ff } }\n"
-		"chain c {\n@th,64,8 != 0x45 accept\n@th,112,16 & 0x1fff != 0 accept\n"
-		"@th,240,16 { 53, 80-90 } accept\n}\n"),
+		"set e { typeof @nh,128,8 . @th,160,8; elements = { 0 . 0, 255 . 255 } }\n"
+		"chain c {\n@th,64,8 0x45 @th,112,16 & 0x1fff == 0 @th,216,8 >= 0 "
+		"@nh,128,8 . @th,160,8 @e\n@th,240,16 { 53, 80-90 } accept\n}\n"),
 	  NULL },
 #undef TABLE
 };

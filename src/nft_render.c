@@ -9,6 +9,7 @@
  *	g<G>_err4/6  ICMP errors, by the packet they quote
  *	r<H>_<dir>   counters of the rule with handle H; failsafe_<dir>
  *	a4_ a6_ p_ q4_ q6_ qp_<hash>	sets of addresses and ports, and of quoted ones
+ *	eq_<hash>	pairs of equal bytes
  *	old_prerouting, old_output	base chains of an older build, for as long as a swap takes
  *
  * Both base chains stay hooked. All chains below output are replaced whenever anything changes;
@@ -26,8 +27,10 @@
 #include "nft.h"
 #include "nft_tree.h"
 
-#define LOCAL_ERRORS4 "3, 4, 5, 11, 12"
+#define LOCAL_ERRORS4 "3, 4, 11, 12"
 #define LOCAL_ERRORS6 "1, 2, 3, 4"
+#define REDIRECT4     "5"
+#define REDIRECT6     "137"
 
 void nft_plan_free(struct nft_plan *p)
 {
@@ -40,12 +43,31 @@ void nft_plan_free(struct nft_plan *p)
 
 /* --- what the table is to hold --- */
 
-/* The chain for errors that quote a packet of one family, and the rule that leads there. */
+/*
+ * Is there a whole IP header in the quote, and is the error on its way to whom that names as the
+ * sender? nft compares no two fields of a packet, but it looks them up as one key: byte by byte, in
+ * a set of all pairs of equal bytes.
+ */
+static void quotes_sender(bool v4, const char *pairs, struct strbuf *b)
+{
+	unsigned int outer = v4 ? 128 : 192, quoted = v4 ? 160 : 128;
+
+	strbuf_addf(b, "@th,%u,8 >= 0 ", v4 ? 216U : 376U);
+	for (unsigned int bit = 0; bit < (v4 ? 32 : 128); bit += 8)
+		strbuf_addf(b, "@nh,%u,8 . @th,%u,8 @%s ", outer + bit, quoted + bit, pairs);
+}
+
+/*
+ * The chain for errors that quote a packet of one family, and the rule that leads there. It lets on
+ * to the rules only what they can judge; all in one condition, which a header that is cut off
+ * somewhere does not fit.
+ */
 static int render_errors(struct render *r, const struct cands *c, enum plane plane,
 			 struct strbuf *jump)
 {
 	_strbuf_ struct strbuf body = {};
 	bool v4 = plane == PLANE_ERR4;
+	char pairs[NSET_NAME];
 	int err;
 
 	if (!c->n)
@@ -53,21 +75,31 @@ static int render_errors(struct render *r, const struct cands *c, enum plane pla
 	err = stages_render(r, plane, c, &body, NULL);
 	if (err || body.err)
 		return err ? err : body.err;
+	err = nset_equal_bytes(r, pairs);
+	if (err)
+		return err;
+	strbuf_addf(&r->chains, "chain g" GEN_MARK "_%u {\n%saccept\n}\n", ++r->n_chains,
+		    body.s ? body.s : "");
 	/*
 	 * Quoted headers of any other shape (IPv4 options, a later fragment) are left to
-	 * conntrack: their ports are not where we would look. accept: an error is judged by its
-	 * quote alone, not by rules that speak of ICMP.
+	 * conntrack: their ports are not where we would look. So are redirects (bpf/parse.h).
+	 * accept: an error is judged by its quote alone, not by rules that speak of ICMP.
 	 */
 	r->error_chains |= v4 ? ERRORS4 : ERRORS6;
 	strbuf_addf(&r->chains, "chain g" GEN_MARK "_err%d {\n", v4 ? 4 : 6);
 	if (v4)
-		strbuf_addf(&r->chains, "@th,64,8 != 0x45 accept\n"
-					"@th,112,16 & 0x1fff != 0 accept\n");
-	strbuf_addf(&r->chains, "%saccept\n}\n", body.s ? body.s : "");
-	if (v4)
-		strbuf_addf(jump, "icmp type { " LOCAL_ERRORS4 " } jump g" GEN_MARK "_err4\n");
+		strbuf_addf(&r->chains, "icmp type != " REDIRECT4 " @th,64,8 0x45 "
+					"@th,112,16 & 0x1fff == 0 ");
 	else
-		strbuf_addf(jump, "icmpv6 type { " LOCAL_ERRORS6 " } jump g" GEN_MARK "_err6\n");
+		strbuf_addf(&r->chains, "icmpv6 type != " REDIRECT6 " ");
+	quotes_sender(v4, pairs, &r->chains);
+	strbuf_addf(&r->chains, "goto g" GEN_MARK "_%u\naccept\n}\n", r->n_chains);
+	if (v4)
+		strbuf_addf(jump, "icmp type { " LOCAL_ERRORS4 ", " REDIRECT4 " } jump g" GEN_MARK
+				  "_err4\n");
+	else
+		strbuf_addf(jump, "icmpv6 type { " LOCAL_ERRORS6 ", " REDIRECT6 " } jump g" GEN_MARK
+				  "_err6\n");
 	return r->chains.err;
 }
 

@@ -118,6 +118,8 @@ static void iv_text(struct strbuf *b, enum plane plane, enum field f, enum fam f
 /* --- named sets --- */
 
 static const char *const set_prefixes[2][3] = { { "a4", "a6", "p" }, { "q4", "q6", "qp" } };
+/* All pairs of equal bytes: there is one such set. */
+static const char equal_bytes[] = "eq_0000000000000008";
 
 bool nset_name_ours(const char *name)
 {
@@ -125,6 +127,8 @@ bool nset_name_ours(const char *name)
 
 	if (!rest || strlen(rest + 1) != 16 || strspn(rest + 1, "0123456789abcdef") != 16)
 		return false;
+	if (!strcmp(name, equal_bytes))
+		return true;
 	for (size_t i = 0; i < 6; i++) {
 		const char *prefix = set_prefixes[i / 3][i % 3];
 
@@ -174,10 +178,38 @@ static int named_set(struct render *r, enum plane plane, enum field f, enum fam 
 	return 0;
 }
 
+int nset_equal_bytes(struct render *r, char name[NSET_NAME])
+{
+	struct nset s = {};
+
+	strcpy(name, equal_bytes);
+	for (size_t i = 0; i < r->n_sets; i++) {
+		if (!strcmp(r->sets[i].name, name))
+			return 0;
+	}
+	strcpy(s.name, name);
+	if (ARRAY_RESERVE(r->sets, r->cap_sets, r->n_sets + 1))
+		return -ENOMEM;
+	r->sets[r->n_sets++] = s;
+	return 0;
+}
+
+static void equal_bytes_render(struct strbuf *b)
+{
+	strbuf_addf(b, "set %s { typeof @nh,128,8 . @th,160,8; elements = { 0 . 0", equal_bytes);
+	for (unsigned int i = 1; i < 256; i++)
+		strbuf_addf(b, ", %u . %u", i, i);
+	strbuf_addf(b, " } }\n");
+}
+
 void nset_render(const struct nset *s, struct strbuf *b)
 {
 	bool addr = s->field == F_SRC || s->field == F_DST;
 
+	if (!s->iv) {
+		equal_bytes_render(b);
+		return;
+	}
 	/* One declaration for source and destination: nft compares the type, not the place. */
 	if (s->plane != PLANE_OUT)
 		strbuf_addf(b, "set %s { typeof %s; ", s->name,

@@ -104,7 +104,7 @@ struct nset {
 	enum plane plane;
 	enum field field;
 	enum fam fam;
-	const struct ivals *iv;
+	const struct ivals *iv; /* NULL: of nset_equal_bytes() */
 };
 
 /* One rendering. In text, byte GEN_MARK stands for the generation. */
@@ -253,6 +253,8 @@ int tree_render(struct tree *t, struct node *root, struct strbuf *text);
 void counter_name(__u32 handle, enum ctb_dir dir, char name[24]);
 /* The reverse; false: no counter of ours. */
 bool counter_parse(const char *name, __u32 *handle, enum ctb_dir *dir);
+/* The set of all pairs of equal bytes, its name into name. */
+int nset_equal_bytes(struct render *r, char name[NSET_NAME]);
 /* Its definition inside the table's braces. */
 void nset_render(const struct nset *s, struct strbuf *text);
 bool nset_name_ours(const char *name);

@@ -79,8 +79,10 @@ enum ctb_outcome {
 	X(BAD_IPV6, "bad-ipv6", "malformed IPv6 header, extension header or length") \
 	X(BAD_L4, "bad-l4", "malformed or truncated transport header") \
 	X(EXT_HEADERS, "ext-headers", "more IPv6 extension headers than are followed") \
-	X(BAD_QUOTE, "bad-quote", "ICMP error whose quoted packet cannot be judged") \
-	X(INTERNAL, "internal", "the classifier's tables did not answer; please report")
+	X(BAD_QUOTE, "bad-quote", \
+	  "ICMP error that quotes what cannot be judged, or what its receiver did not send") \
+	X(INTERNAL, "internal", "the classifier's tables did not answer; please report") \
+	X(REDIRECT, "redirect", "ICMP redirect, which no rule speaks of; conntrack judges it")
 
 enum ctb_reason {
 #define X(id, name, text) CTB_R_##id,

@@ -335,25 +335,34 @@ static void put_l4(struct rng *r, struct packet *p, const struct flow *f, bool h
 	}
 }
 
+/* Whom errors about f go to: mostly whom they should; now and then one bit beside. */
+static void error_to(struct rng *r, const struct world *w, const struct flow *f, struct flow *outer)
+{
+	unsigned int what = rng_below(r, 100);
+
+	memcpy(outer->dst, f->src, 16);
+	if (what < 12)
+		outer->dst[rng_below(r, f->v6 ? 16 : 4)] ^= 1 << rng_below(r, 8);
+	else if (what < 20)
+		any_addr(r, w, outer->v6, outer->dst);
+}
+
 /* The ICMP header of an error about f, by a router somewhere. */
 static void put_error(struct rng *r, const struct world *w, struct packet *p, const struct flow *f,
 		      bool hostile)
 {
-	static const __u8 types4[] = { 3, 3, 3, 4, 5, 11, 12 };
+	static const __u8 types4[] = { 3, 3, 3, 4, 5, 11, 12 }, types6[] = { 1, 2, 3, 4, 137 };
 	struct flow outer = { .v6 = f->v6 };
 
 	if (hostile && rng_percent(r, 8))
 		outer.v6 = !f->v6;
 	any_addr(r, w, outer.v6, outer.src);
-	if (rng_percent(r, 80))
-		memcpy(outer.dst, f->src, 16);
-	else
-		any_addr(r, w, outer.v6, outer.dst);
+	error_to(r, w, f, &outer);
 	put_ip(r, p, &outer, hostile && rng_percent(r, 20));
 	if (rng_percent(r, 4))
 		pkt_icmp(p, outer.v6, rng_next(r), rng_below(r, 3)); /* mostly not an error */
 	else
-		pkt_icmp(p, outer.v6, outer.v6 ? 1 + rng_below(r, 4) : types4[rng_below(r, 7)],
+		pkt_icmp(p, outer.v6, outer.v6 ? types6[rng_below(r, 5)] : types4[rng_below(r, 7)],
 			 rng_below(r, 3));
 	if (rng_percent(r, 2))
 		pkt_next(p, rng_next(r)); /* no-op: ICMP names nothing */

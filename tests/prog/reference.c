@@ -233,13 +233,20 @@ static bool is_icmp_error(unsigned int proto, int family, struct view l4)
 
 	if (family == AF_INET && proto == PROTO_ICMP) {
 		type = u8_at(l4, 0);
-		return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+		return type == 3 || type == 4 || type == 11 || type == 12;
 	}
 	if (family == AF_INET6 && proto == PROTO_ICMPV6) {
 		type = u8_at(l4, 0);
 		return type >= 1 && type <= 4;
 	}
 	return false;
+}
+
+static bool is_redirect(unsigned int proto, int family, struct view l4)
+{
+	if (family == AF_INET)
+		return proto == PROTO_ICMP && u8_at(l4, 0) == 5;
+	return proto == PROTO_ICMPV6 && u8_at(l4, 0) == 137;
 }
 
 static void take_ports(struct view l4, struct ref_packet *out)
@@ -251,7 +258,8 @@ static void take_ports(struct view l4, struct ref_packet *out)
 	out->dport = u16_at(l4, 2);
 }
 
-static bool parse_quote(int family, struct view v, struct ref_packet *out)
+/* Of an error that goes to the address `to`. */
+static bool parse_quote(int family, struct view v, struct ref_addr to, struct ref_packet *out)
 {
 	enum ctb_reason ignored;
 	struct ip ip = { 0 };
@@ -261,6 +269,8 @@ static bool parse_quote(int family, struct view v, struct ref_packet *out)
 	good = family == AF_INET ? parse_ip4(v, LENGTH_QUOTED, &ip, out)
 				 : parse_ip6(v, LENGTH_QUOTED, &ip, out, &ignored);
 	if (!good || ip.later_fragment)
+		return false;
+	if (memcmp(out->src.bytes, to.bytes, family == AF_INET ? 4 : 16) != 0)
 		return false;
 	if (is_port_proto(ip.proto) && !has(ip.l4, 0, 4))
 		return false;
@@ -366,8 +376,12 @@ static int parse_frame(const struct ref_frame *f, struct ref_packet *out, unsign
 	}
 	p.proto = ip.proto;
 	take_ports(ip.l4, &p);
+	if (is_redirect(ip.proto, ip.family, ip.l4)) {
+		*reason = CTB_R_REDIRECT;
+		return -EINVAL;
+	}
 	if (is_icmp_error(ip.proto, ip.family, ip.l4) &&
-	    !parse_quote(ip.family, sub(ip.l4, 8, ip.l4.len - 8), &p)) {
+	    !parse_quote(ip.family, sub(ip.l4, 8, ip.l4.len - 8), p.dst, &p)) {
 		*reason = CTB_R_BAD_QUOTE;
 		return -EINVAL;
 	}

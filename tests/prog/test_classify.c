@@ -345,6 +345,8 @@ Test(classify, icmp_quotes)
 	    { "ip4:9.9.9.9>1.1.1.1 icmp:3 ip4:1.1.1.1>11.0.0.1 udp:5>53", "2 icmp-error" },
 	    { "ip4:9.9.9.9>1.1.1.1 icmp:3 ip4:1.1.1.1>10.0.0.1 tcp:5>53", "no-match" },
 	    { "ip4:9.9.9.9>1.1.1.1 icmp:3 ip4:1.1.1.1>10.0.0.1 icmp:8", "3 icmp-error" },
+	    { "ip4:9.9.9.9>1.1.1.2 icmp:3 ip4:1.1.1.1>10.0.0.1 icmp:8", "bad-quote" },
+	    { "ip4:9.9.9.9>1.1.1.1 icmp:5 ip4:1.1.1.1>10.0.0.1 icmp:8", "redirect" },
 	    { "ip4:9.9.9.9>1.1.1.1 icmp:8", "3 original" });
 }
 

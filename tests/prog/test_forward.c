@@ -75,7 +75,15 @@ Test(forward, both_directions)
 	    { "ip4:198.18.1.1>198.18.2.9 icmp:11 ip4:198.18.2.9>198.18.1.9 udp:53>1", NULL, "out0",
 	      "out0", "1 icmp-error" },
 	    { "ip6:2001:db8:2::2>2001:db8:f1::9 icmp6:2 " F6 " tcp:1>2 data:900", "in=out0", "in0",
-	      "in0", "2 icmp-error" });
+	      "in0", "2 icmp-error" },
+	    /* But to nobody else than the sender of what they quote. */
+	    { "ip4:198.18.3.1>198.18.1.8 icmp:3,4 " F4 " udp:1>53", "in=out0", "pass",
+	      "bad-quote" },
+	    { "ip4:198.18.3.1>198.18.1.9 icmp:5,1 " F4 " udp:1>53", "in=out0", "pass", "redirect" },
+	    { "ip6:2001:db8:2::2>2001:db8:f1::8 icmp6:2 " F6 " tcp:1>2 data:900", "in=out0", "pass",
+	      "bad-quote" },
+	    { "ip6:2001:db8:2::2>2001:db8:f1::9 icmp6:137 " F6 " tcp:1>2 data:900", "in=out0",
+	      "pass", "redirect" });
 }
 
 Test(forward, first_match)
@@ -118,7 +126,9 @@ Test(forward, local)
 	      "in0", "1 icmp-error" },
 	    { "ip4:10.2.0.1>198.18.1.9 icmp:3 " F4 " udp:1>2", "in=out0", "rp-filter",
 	      "rp-filter" },
-	    { "ip4:198.18.2.1>10.2.0.1 icmp:3 " F4 " udp:1>2", "in=out0", "no-route", "no-route" });
+	    { "ip4:198.18.2.1>10.2.0.1 icmp:3 " F4 " udp:1>2", "in=out0", "pass", "bad-quote" },
+	    { "ip4:198.18.2.1>10.2.0.1 icmp:3 ip4:10.2.0.1>198.18.2.9 udp:1>2", "in=out0", "pass",
+	      "local", "1 icmp-error" });
 	TC_GAVE(LOCAL);
 }
 

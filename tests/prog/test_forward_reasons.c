@@ -245,8 +245,10 @@ Test(forward_reasons, fragments)
 	    /* An error is judged by its outer addresses when the quote may be elsewhere. */
 	    { "ip4:198.18.1.9>198.18.2.9,mf icmp:3 ip4:9.9.9.9>8.8.8.8 udp:1>2", NULL, "out0",
 	      "out0", "1 original" },
-	    { "ip4:9.9.9.9>8.8.8.8,mf icmp:3 " F4 " udp:1>2", NULL, "pass", "fragment",
-	      "1 icmp-error" },
+	    { "ip4:9.9.9.9>8.8.8.8,mf icmp:3 ip4:8.8.8.8>198.18.2.9 udp:1>2", NULL, "pass",
+	      "fragment", "1 icmp-error" },
+	    { "ip4:9.9.9.9>8.8.8.8,mf icmp:3 " F4 " udp:1>2", NULL, "pass", "bad-quote" },
+	    { "ip4:9.9.9.9>8.8.8.8,mf icmp:5", NULL, "pass", "redirect" },
 	    { "ip4:9.9.9.9>8.8.8.8,off=9 proto:1 data:80", NULL, "pass", "later-fragment" },
 	    { F4 ",mf icmp:3 proto:17 data:1", NULL, "out0", "out0" },
 	    /* No longer than what the other fragments may be long. */

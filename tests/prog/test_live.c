@@ -229,8 +229,8 @@ static void run_device(const char *name, short type)
 static const char *const long_headers[] = {
 	"ip6:::1>::2 dst:60 dst:60 udp:1>5300",
 	"ip6:::1>::2 dst:60 dst:60 udp:1>5301",
-	"ip6:::9>::8 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5300",
-	"ip6:::9>::8 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5301",
+	"ip6:::9>::1 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5300",
+	"ip6:::9>::1 dst:60 rt:60 icmp6:3 ip6:::1>::2 dst:60 dst:60 udp:1>5301",
 	"ip6:::1>::2 dst:120 dst:6 udp:1>5300",
 };
 

@@ -287,7 +287,17 @@ static const struct {
 	  "bare ip4:192.0.2.1>1.1.1.1 icmp:3 ip4:1.1.1.1>192.0.2.2 udp:9>54", "no-match" },
 	{ "error about transit by another iif",
 	  "bare ip4:192.0.2.1>1.1.1.1 icmp:11 ip4:1.1.1.1>2.2.2.2 tcp:9>56", "12 icmp-error",
-	  "bare ip4:192.0.2.1>1.1.1.1 icmp:11 ip4:2.2.2.2>1.1.1.1 tcp:56>9", "no-match" },
+	  "bare ip4:192.0.2.1>2.2.2.2 icmp:11 ip4:2.2.2.2>1.1.1.1 tcp:56>9", "no-match" },
+	{ "error to the sender of what it quotes",
+	  "bare ip4:192.0.2.1>1.1.1.1 icmp:3 ip4:1.1.1.1>2.2.2.2 gre", "5 icmp-error",
+	  "bare ip4:192.0.2.1>1.1.1.0 icmp:3 ip4:1.1.1.1>2.2.2.2 gre", "bad-quote" },
+	{ "error to the sender, IPv6",
+	  "bare ip6:2001:db8::1>2001:db8:0:1::7 icmp6:1 ip6:2001:db8:0:1::7>::2 gre",
+	  "5 icmp-error",
+	  "bare ip6:2001:db8::1>2001:db8:0:1::6 icmp6:1 ip6:2001:db8:0:1::7>::2 gre", "bad-quote" },
+	{ "redirect", "bare ip4:192.0.2.1>1.1.1.1 icmp:5 ip4:1.1.1.1>2.2.2.2 gre", "redirect",
+	  "bare ip4:192.0.2.1>1.1.1.1 icmp:4 ip4:1.1.1.1>2.2.2.2 gre", "5 icmp-error" },
+	{ "redirect, IPv6", V6 " icmp6:137", "redirect", V6 " icmp6:138", "9 original" },
 };
 
 static struct ctb_test_untrack *map_untrack(const struct bpf_object *obj)

@@ -168,6 +168,7 @@ static inline void fx_free(struct fixture *f)
 
 struct fx_packet {
 	bool v6, quoted;
+	__u8 astray; /* quoted: which bit of the error's destination is not the sender's, plus 1 */
 	__u8 proto;
 	__u16 sport, dport;
 	__u64 src_hi, src_lo, dst_hi, dst_lo; /* IPv4 in lo */
@@ -242,6 +243,8 @@ static inline bool fx_oif_fits(const struct name_list *l, const char *oif)
 /* First entry that fits a packet of OUTPUT, or one quoted in an ICMP error; NULL: none. */
 static inline const struct entry *fx_judge(const struct fixture *f, const struct fx_packet *p)
 {
+	if (p->astray)
+		return NULL;
 	for (size_t i = 0; i < f->entries.n; i++) {
 		const struct entry *e = &f->entries.e[i];
 

@@ -199,12 +199,14 @@ static inline void send_packet(const struct fx_packet *p, __u32 mark)
 	send_bytes(b, n, p->v6, mark);
 }
 
-/* This host tells the packet's sender of an error. */
+/* This host tells the packet's sender of an error, or somebody else. */
 static inline void send_error(const struct fx_packet *quoted, __u8 type, __u32 mark)
 {
+	unsigned int bit = quoted->astray - 1U;
 	struct fx_packet outer = { .v6 = quoted->v6,
 				   .proto = quoted->v6 ? 58 : 1,
-				   .dst_lo = 0x0a090909 };
+				   .dst_hi = quoted->src_hi,
+				   .dst_lo = quoted->src_lo };
 	unsigned char b[256];
 	size_t header = quoted->v6 ? 40 : 20, n;
 
@@ -212,9 +214,9 @@ static inline void send_error(const struct fx_packet *quoted, __u8 type, __u32 m
 	if (quoted->v6) {
 		outer.src_hi = 0xfd00000100000000ULL;
 		outer.src_lo = 1;
-		outer.dst_hi = 0xfd00000900000000ULL;
-		outer.dst_lo = 9;
 	}
+	if (quoted->astray)
+		*(bit < 64 ? &outer.dst_lo : &outer.dst_hi) ^= 1ULL << bit % 64;
 	n = put_packet(b, &outer, 8 + header + 20);
 	b[header] = type;
 	put_packet(b + header + 8, quoted, 20);

@@ -124,23 +124,25 @@ static struct fx_packet random_packet(void)
 		p.src_lo = addrs4[rnd(ARRAY_SIZE(addrs4))];
 		p.dst_lo = addrs4[rnd(ARRAY_SIZE(addrs4))];
 	}
+	if (p.quoted && !rnd(4))
+		p.astray = (__u8)(1 + rnd(p.v6 ? 112 : 24)); /* no bit that makes it a group */
 	p.oif = fx_in_list(&fx.host.local, p.v6, p.dst_hi, p.dst_lo) ? "lo" : "v0";
 	return p;
 }
 
 static void describe(const struct fx_packet *p, char *out, size_t n)
 {
-	snprintf(out, n, "%s%s proto %u %llx:%llx.%u > %llx:%llx.%u", p->quoted ? "quoted " : "",
-		 p->v6 ? "v6" : "v4", p->proto, (unsigned long long)p->src_hi,
-		 (unsigned long long)p->src_lo, p->sport, (unsigned long long)p->dst_hi,
-		 (unsigned long long)p->dst_lo, p->dport);
+	snprintf(out, n, "%s%s%s proto %u %llx:%llx.%u > %llx:%llx.%u", p->astray ? "astray " : "",
+		 p->quoted ? "quoted " : "", p->v6 ? "v6" : "v4", p->proto,
+		 (unsigned long long)p->src_hi, (unsigned long long)p->src_lo, p->sport,
+		 (unsigned long long)p->dst_hi, (unsigned long long)p->dst_lo, p->dport);
 }
 
 #define PACKETS 100
 
 static void compare_round(__u32 round)
 {
-	static const __u8 types4[] = { 3, 4, 5, 11, 12 }, types6[] = { 1, 2, 3, 4 };
+	static const __u8 types4[] = { 3, 4, 11, 12 }, types6[] = { 1, 2, 3, 4 };
 	bool seen[PACKETS + 1], untracked[PACKETS + 1];
 	struct fx_packet p[PACKETS + 1];
 	char text[256];
@@ -148,7 +150,7 @@ static void compare_round(__u32 round)
 	for (__u32 i = 1; i <= PACKETS; i++) {
 		p[i] = random_packet();
 		if (p[i].quoted)
-			send_error(&p[i], p[i].v6 ? types6[rnd(4)] : types4[rnd(5)], i);
+			send_error(&p[i], p[i].v6 ? types6[rnd(4)] : types4[rnd(4)], i);
 		else
 			send_packet(&p[i], i);
 	}
@@ -270,6 +272,87 @@ Test(nft_kernel, error_is_judged_by_its_quote_alone)
 	cr_assert(is_untracked(&quoted));
 }
 
+/* Not one bit of the error's destination may differ from the sender of what it quotes. */
+Test(nft_kernel, errors_go_to_the_sender_of_what_they_quote)
+{
+	struct fx_packet p[2] = {
+		{ .quoted = true, .proto = 47, .src_lo = 0x0a020304, .dst_lo = 0x0a010001 },
+		{ .v6 = true,
+		  .quoted = true,
+		  .proto = 47,
+		  .src_hi = 0x20010db800000000ULL,
+		  .src_lo = 5,
+		  .dst_hi = 0xfd00000100000000ULL,
+		  .dst_lo = 1 }
+	};
+	bool seen[129], untracked[129];
+
+	fx_proto(fx_rule(&fx, CTB_NOTRACK), 47);
+	load(1);
+	for (int v6 = 0; v6 < 2; v6++) {
+		__u32 bits = v6 ? 128 : 32;
+
+		cr_assert(is_untracked(&p[v6]));
+		for (__u32 i = 1; i <= bits; i++) {
+			p[v6].astray = (__u8)i;
+			send_error(&p[v6], v6 ? 1 : 3, i);
+		}
+		read_marks("seen", seen, bits + 1);
+		read_marks("untracked", untracked, bits + 1);
+		for (__u32 i = 1; i <= bits; i++) {
+			cr_expect(seen[i], "IPv%d bit %u: never passed OUTPUT", v6 ? 6 : 4, i - 1);
+			cr_expect_not(untracked[i], "IPv%d bit %u", v6 ? 6 : 4, i - 1);
+		}
+	}
+	expect(1, CTB_DIR_ERROR, 2, 20 + 8 + 40 + 40 + 8 + 60);
+}
+
+/* A rule for all there is: without a whole header nothing is quoted. */
+Test(nft_kernel, errors_that_are_cut)
+{
+	struct fx_packet outer = { .proto = 1, .src_lo = 0x0a010001, .dst_lo = 0x0a010001 };
+	bool untracked[48 + 1];
+	unsigned char b[128];
+	size_t n;
+
+	fx_rule(&fx, CTB_NOTRACK);
+	load(1);
+	for (__u32 keep = 8; keep <= 48; keep++) {
+		n = put_packet(b, &outer, keep);
+		b[20] = 3;
+		put_packet(b + 28, &to_8080, 20);
+		send_bytes(b, n, false, keep);
+	}
+	read_marks("untracked", untracked, ARRAY_SIZE(untracked));
+	for (__u32 keep = 8; keep <= 48; keep++)
+		cr_expect_eq(untracked[keep], keep >= 8 + 20, "%u bytes of ICMP", keep);
+}
+
+/* Neither by what they quote nor as the ICMP packets that they are. */
+Test(nft_kernel, redirects_are_left_alone)
+{
+	struct fx_packet p = to_8080, p6 = { .v6 = true,
+					     .quoted = true,
+					     .proto = 17,
+					     .dport = 8080,
+					     .src_hi = 0x20010db800000000ULL,
+					     .src_lo = 5,
+					     .dst_lo = 1 };
+	bool untracked[5];
+
+	fx_rule(&fx, CTB_NOTRACK);
+	load(1);
+	p.quoted = true;
+	send_error(&p, 4, 1);
+	send_error(&p, 5, 2);
+	send_error(&p6, 1, 3);
+	send_error(&p6, 137, 4);
+	read_marks("untracked", untracked, ARRAY_SIZE(untracked));
+	cr_expect(untracked[1] && untracked[3]);
+	cr_expect_not(untracked[2]);
+	cr_expect_not(untracked[4]);
+}
+
 /* Where the ports would be is not where they are: left to conntrack. */
 Test(nft_kernel, quotes_of_other_shapes_are_left_alone)
 {
@@ -283,7 +366,8 @@ Test(nft_kernel, quotes_of_other_shapes_are_left_alone)
 		{ "first fragment", 6, 0x20, true }, { "later fragment", 7, 0x01, false },
 		{ "options", 0, 0x46, false },
 	};
-	struct fx_packet outer = { .proto = 1, .src_lo = 0x0a010001, .dst_lo = 0x08080808 };
+	/* To the sender of what is quoted, which is this host. */
+	struct fx_packet outer = { .proto = 1, .src_lo = 0x0a010001, .dst_lo = 0x0a010001 };
 	unsigned char b[128];
 	bool marks[ARRAY_SIZE(cases) + 1];
 	size_t n;

@@ -129,8 +129,8 @@ Test(nft_render, few_rules)
 		"meta l4proto 17 th sport 8080-8090 counter name \"r2_reply\" notrack accept\n"
 		"meta l4proto 17 th dport 8080-8090 counter name \"r2_orig\" notrack accept\n"
 		"meta l4proto 47 counter name \"r3_orig\" notrack accept\n"
-		"icmp type { 3, 4, 5, 11, 12 } jump g1_err4\n"
-		"icmpv6 type { 1, 2, 3, 4 } jump g1_err6\n");
+		"icmp type { 3, 4, 11, 12, 5 } jump g1_err4\n"
+		"icmpv6 type { 1, 2, 3, 4, 137 } jump g1_err6\n");
 	has(plan.script.s, "counter r3_orig { }");
 	has_not(plan.script.s, "counter r3_reply");
 }
@@ -143,7 +143,7 @@ Test(nft_render, ports_are_one_map)
 	for (__u16 i = 0; i < 1000; i++)
 		rule(CTB_NOTRACK, 6, 1000 + i, 1000 + i);
 	s = render(1);
-	cr_assert_eq(count(s, "chain "), 5); /* two base chains, output's own, errors */
+	cr_assert_eq(count(s, "chain "), 7); /* two base chains, output's own, errors */
 	s = chain(s, "g1_out");
 	cr_assert_eq(lines(s), 4, "%s", s);
 	has(s, "meta l4proto 6 counter name th dport map { 1000 : \"r1_orig\", 1001 : ");
@@ -192,10 +192,10 @@ Test(nft_render, local_services_ask_once)
 	cr_assert_eq(count(s, " ip daddr "), 1);
 	cr_assert_eq(count(s, " ip6 saddr "), 1);
 	s = chain(s, "g1_out");
-	has(s, " ip daddr 192.0.2.1 jump g1_1\n");
-	has(s, " ip6 daddr 2001:db8:0:0:0:0:0:1 jump g1_1\n");
-	has(s, " ip saddr 192.0.2.1 jump g1_2\n");
-	has(s, " ip6 saddr 2001:db8:0:0:0:0:0:1 jump g1_2\n");
+	has(s, " ip daddr 192.0.2.1 jump g1_3\n");
+	has(s, " ip6 daddr 2001:db8:0:0:0:0:0:1 jump g1_3\n");
+	has(s, " ip saddr 192.0.2.1 jump g1_4\n");
+	has(s, " ip6 saddr 2001:db8:0:0:0:0:0:1 jump g1_4\n");
 }
 
 Test(nft_render, local_or_a_prefix)
@@ -296,9 +296,9 @@ Test(nft_render, transit_is_rendered)
 	cr_assert_eq(lines(chain(s, "g1_out")), 4);
 	has(chain(s, "g1_out"), "ip saddr != 192.0.2.1 ip daddr != 192.0.2.1 "
 				"counter name \"r1_orig\" notrack accept\n");
-	has(chain(s, "g1_err4"), "@th,192,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
-				 "@th,160,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
-				 "counter name \"r1_error\" notrack accept\n");
+	has(chain(s, "g1_1"), "@th,192,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
+			      "@th,160,32 { 0x00000000-0xc0000200, 0xc0000202-0xffffffff } "
+			      "counter name \"r1_error\" notrack accept\n");
 	has(s, "counter r1_error { }");
 }
 
@@ -339,8 +339,22 @@ Test(nft_render, errors_come_before_rules_that_fit_icmp)
 	s = chain(render(1), "g1_out");
 	cr_assert(strstr(s, "icmp type") < strstr(s, "ip daddr"), "%s", s);
 	cr_assert(strstr(s, "icmp type") < strstr(s, "ip saddr"), "%s", s);
-	has(chain(plan.script.s, "g1_err4"), "@th,64,8 != 0x45 accept\n");
-	cr_assert_str_eq(strrchr(chain(plan.script.s, "g1_err4"), 'k') + 1, " accept\naccept\n");
+	/* To the sender of what they quote only, and never redirects. */
+	has(plan.script.s, "set eq_0000000000000008 { typeof @nh,128,8 . @th,160,8; elements = { "
+			   "0 . 0, 1 . 1, 2 . 2, ");
+	has(plan.script.s, ", 254 . 254, 255 . 255 } }\n");
+	cr_assert_str_eq(chain(plan.script.s, "g1_err4"),
+			 "icmp type != 5 @th,64,8 0x45 @th,112,16 & 0x1fff == 0 @th,216,8 >= 0 "
+			 "@nh,128,8 . @th,160,8 @eq_0000000000000008 "
+			 "@nh,136,8 . @th,168,8 @eq_0000000000000008 "
+			 "@nh,144,8 . @th,176,8 @eq_0000000000000008 "
+			 "@nh,152,8 . @th,184,8 @eq_0000000000000008 goto g1_1\n"
+			 "accept\n");
+	s = chain(plan.script.s, "g1_err6");
+	has(s, "icmpv6 type != 137 @th,376,8 >= 0 @nh,192,8 . @th,128,8 @eq_0000000000000008 ");
+	has(s, "@nh,312,8 . @th,248,8 @eq_0000000000000008 goto g1_2\naccept\n");
+	cr_assert_eq(count(s, "@eq_"), 16);
+	cr_assert_str_eq(strrchr(chain(plan.script.s, "g1_1"), 'k') + 1, " accept\naccept\n");
 }
 
 /* --- order --- */

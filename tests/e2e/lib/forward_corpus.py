@@ -12,6 +12,7 @@ The network of 40_forward_bytes.sh, from the router (r*) to hosts that only list
 
 IPv6 likewise: fd01::2, behind it fd10::/32, and so on. Special prefixes: see SPECIAL."""
 import random
+import socket
 import struct
 
 from frames import (AH, DCCP, DF, DSTOPTS, ESP, FRAGMENT, GRE, HOPOPTS, ICMP, ICMPV6, MF, NONE,
@@ -166,7 +167,7 @@ class Verdict:
 
 # Of REASONS, those a fault of that name leads to.
 PARSE_FAULTS = ("not-ip", "other-host", "later-fragment", "bad-link", "bad-ipv4", "bad-ipv6", "bad-l4",
-                "ext-headers", "bad-quote")
+                "ext-headers", "bad-quote", "redirect")
 # IPv6 has one answer for what has no route and what must not have one.
 V6_NO_ROUTE = {"unreachable", "prohibit", "blackhole", "no-route"}
 
@@ -784,13 +785,17 @@ class Corpus:
                       proto=self.pick(TCP, UDP, ICMPV6 if v6 else ICMP, UDPLITE, SCTP, ESP, 200))
         self.error(q, side, out, q.frame[14:14 + q.length])
 
-    def error(self, q, side, out, quoted, faults=(), src=None, dst=None, flow=None):
+    def error(self, q, side, out, quoted, faults=(), src=None, dst=None, flow=None, redirect=False):
         v6 = q.v6
-        if v6:
+        if redirect:
+            kind, code = (137, 0) if v6 else (5, self.pick(0, 1))
+        elif v6:
             kind, code = self.pick((1, 0), (1, 4), (2, 0), (3, 0), (4, 1))
+        else:
+            kind, code = self.pick((3, 1), (3, 3), (3, 4), (11, 0), (12, 0), (4, 0))
+        if v6:
             quoted = quoted[:1232]
         else:
-            kind, code = self.pick((3, 1), (3, 3), (3, 4), (11, 0), (12, 0), (4, 0), (5, 1))
             quoted = quoted[:self.pick(len(quoted), 28 if len(quoted) > 28 else len(quoted), 548)]
         src = src or self.pick(self.host(side, v6), q.flow[2])
         dst = dst or q.flow[1]
@@ -802,16 +807,16 @@ class Corpus:
         return p
 
     def c_icmp_errors_odd(self):
-        """Errors whose own addresses differ from those of what they quote: to the router, from
-        nowhere; of a flow that no rule knows; with quotes that cannot be judged."""
+        """Errors whose own addresses differ from those of what they quote: to the router, to
+        others, from nowhere; redirects; of a flow that no rule knows; with quotes that cannot be
+        judged."""
         v6 = self.rng.random() < .5
         side, out = self.sides("client")
         q = self.good(v6=v6, src_side=out, dst_side=side, size=30, proto=UDP, emit=False)
         raw = q.frame[14:14 + q.length]
-        what = self.rng.randrange(7)
-        if what == 0:  # to the router itself: the FIB says so
-            p = self.error(q, side, out, raw, dst="fd01::1" if v6 else "10.1.0.1")
-            p.faults = frozenset(("no-route", "local"))
+        what = self.rng.randrange(9)
+        if what == 0:  # to the router itself, which did not send what is quoted
+            self.error(q, side, out, raw, faults=("bad-quote",), dst="fd01::1" if v6 else "10.1.0.1")
         elif what == 1:
             p = self.error(q, side, out, raw, faults=("rp-none",),
                            src="fdff::3" if v6 else "172.16.0.3")
@@ -822,7 +827,15 @@ class Corpus:
         elif what == 3:  # quotes what the router sent
             own = "fd02::1" if v6 else "10.2.0.1"
             q = self.good(v6=v6, src_side=out, dst_side=side, size=30, proto=UDP, src=own, emit=False)
-            self.error(q, side, out, q.frame[14:14 + q.length], dst=self.host(out, v6))
+            self.error(q, side, out, q.frame[14:14 + q.length])
+        elif what == 7:  # the host beside, or any other
+            near = bytearray(addr(q.flow[1]))
+            near[-1] ^= 1 << self.rng.randrange(2)
+            near = socket.inet_ntop(socket.AF_INET6 if v6 else socket.AF_INET, bytes(near))
+            dst = self.pick(near, self.host(out, v6))
+            self.error(q, side, out, raw, dst=dst, faults=("bad-quote",) if dst != q.flow[1] else ())
+        elif what == 8:
+            self.error(q, side, out, raw, faults=("redirect",), redirect=True)
         elif what == 4:
             n = self.rng.randrange(0, 40 if v6 else 20)
             self.error(q, side, out, raw[:n], faults=("bad-quote",))
@@ -850,6 +863,8 @@ class Corpus:
         at = 14 + (40 if v6 else 20)
         f[at] = kind
         p.frame = bytes(f)
+        if kind == 137 and v6:
+            p.faults = frozenset(("redirect",))
         self.emit(p)
 
     # ---- IPv6 extension headers
