@@ -216,7 +216,7 @@ __noinline int parse_quote(CTB_CTX *ctx, __u32 off, struct ctb_pkt *p)
 			return CTB_R_BAD_QUOTE;
 		p->src_hi = be64_at(&ip6->saddr);
 		p->src_lo = be64_at((void *)&ip6->saddr + 8);
-		if (p->src_lo != p->dst_lo)
+		if (p->src_hi != p->dst_hi || p->src_lo != p->dst_lo)
 			return CTB_R_BAD_QUOTE;
 		p->dst_hi = be64_at(&ip6->daddr);
 		p->dst_lo = be64_at((void *)&ip6->daddr + 8);
