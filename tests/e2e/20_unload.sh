@@ -3,6 +3,7 @@
 # `unload` leaves nothing: programs, links, maps, pins, table, clsact qdiscs that were ours. What is
 # somebody else's stays.
 # kernels: few
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,6 +3,7 @@
 # A daemon that dies between the two halves of a swap leaves flows torn that only one of the two rule
 # sets bypasses. The next one makes it whole; one that cannot start silences both halves, and says so.
 # A swap that fails and cannot be taken back comes to the same.
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

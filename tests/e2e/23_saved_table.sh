@@ -3,6 +3,7 @@
 # A saved ruleset has our table in it. Loaded at a boot at which the daemon cannot start, it would act
 # alone, on what this host sends: a start that fails takes it away, and says so, and so does `unload`;
 # `check` and `status` tell of it. Where a data plane is in force, nothing is touched.
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # One daemon in a network namespace, whatever its pins; and no unprivileged user has a say in it, by
 # holding the lock's name, by filling its queue, or by being root in a user namespace.
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -8,7 +8,6 @@
 #   client -- router -- server         (ctbypass and the firewall on router)
 #               |
 #              cust 203.0.113.5, fd03::5
-# kernels: few direct
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Under load a daemon takes over the table of a build that hooked at raw, and moves it in front: not a
 # packet is tracked or counted twice, counters go on, nothing of the old chains is left.
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,6 +3,7 @@
 # `nft flush ruleset` by the operator is noticed and repaired, with a warning; the saved ruleset
 # loads again elsewhere.
 # run: confined
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,6 +3,7 @@
 # A daemon that starts over what another left: another configuration, another attach mode, devices
 # that came and went meanwhile, a table that was flushed meanwhile, pins that are not on bpffs.
 # run: confined
+# timeout: 180
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,7 +3,6 @@
 # VRFs: addresses in a VRF's table are `local` like others, at ingress and in OUTPUT, as they come and
 # go; the devices in a VRF are judged, what this host sends by way of one passes OUTPUT twice and
 # counts once; and an address that is local in one VRF and somebody else's in another is local.
-# kernels: few direct
 # timeout: 120
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"

@@ -56,11 +56,8 @@ def packets(src, dst, local):
     if kind < 0.12:  # an error about a packet the other way
         proto = rnd.choice((TCP, UDP, UDP, UDPLITE, SCTP, icmp, GRE))
         inner = payload(proto, dst, src, plain)
-        sender = dst
-        if rnd.random() < 0.15:  # and to somebody else than its sender
-            sender = rnd.choice(rnd.choice((NEAR + FAR + OWN)[v6::2]))
-        quoted = (ip6 if v6 else ip4)(sender, src, proto, inner)
-        how = rnd.choice(((1, 4), (1, 0), (3, 0), (137, 0)) if v6 else ((3, 3), (3, 1), (11, 0), (5, 1)))
+        quoted = (ip6 if v6 else ip4)(dst, src, proto, inner)
+        how = rnd.choice(((1, 4), (1, 0), (3, 0)) if v6 else ((3, 3), (3, 1), (11, 0)))
         proto, body = icmp, icmp_error(src, dst, v6, *how, 0, quoted[:1200])
     elif kind < 0.24:  # in fragments
         proto = rnd.choice((UDP, UDP, TCP, icmp, UDPLITE))
