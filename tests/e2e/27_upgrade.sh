@@ -32,18 +32,6 @@ daemon_start router
 moved() { ! table | grep -q -e old_ -e "priority -300;"; }
 poll 10 moved || die "still at raw: $(table)"
 eq "chains in front" "$(table | grep -c "priority -399;")" $chains
-background_stop load
-out=$(tail -n 1 load.log)
-say "$out"
-read -r _ _ n _ got _ <<<"$out"
-eq "datagrams that came back" "$got" "$n"
-for hook in forward input output; do
-	for state in new established invalid related; do
-		eq "$hook $state" "$(state_count router $hook $state)" 0
-	done
-done
-eq "entries" "$(ct_entries router)" 0
-eq "counted" $(($(rule_all "$(rule_where 8080)") + $(rule_all "$(rule_where tcp)"))) \
-	$(($(state_count router input untracked) + $(state_count router forward untracked) +
-	$(state_count router output untracked)))
+load_untracked
+eq "counted" $(($(rule_all "$(rule_where 8080)") + $(rule_all "$(rule_where tcp)"))) "$judged"
 pass

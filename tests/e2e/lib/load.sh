@@ -28,22 +28,15 @@ load_start() { # RATE: exchanges a second at most
 	serve load client load "$1" 8080 80 10.2.0.2 fd02::2 10.1.0.1 fd01::1
 }
 
-# Nothing was lost, resent, tracked, or not counted by the rules with these handles.
-load_end() { # READS at least, DATAGRAMS at least, HANDLE...
-	local reads=$1 datagrams=$2 out n got hook state judged sum=0 h
-	shift 2
-	background_stop watch
-	out=$(<watch.log)
-	ge "reads of the statistics" "${out##*reads }" "$reads"
-	hasnt "counters" "$out" "went from"
-	hasnt "rules" "$out" "no rule"
+# The load's last words, and whether all datagrams came back ($n of them) and conntrack saw nothing of
+# it. $judged: how many packets nft has seen untracked.
+load_untracked() {
+	local got hook state
 	background_stop load
 	out=$(tail -n 1 load.log)
 	say "$out"
-	has "load" "$out" "retransmitted 0"
 	read -r _ _ n _ got _ <<<"$out"
 	eq "datagrams that came back" "$got" "$n"
-	ge "datagrams" "$n" "$datagrams"
 	for hook in forward input output; do
 		for state in new established invalid related; do
 			eq "$hook $state" "$(state_count router $hook $state)" 0
@@ -52,6 +45,20 @@ load_end() { # READS at least, DATAGRAMS at least, HANDLE...
 	eq "entries" "$(ct_entries router)" 0
 	judged=$(($(state_count router input untracked) + $(state_count router forward untracked) +
 		$(state_count router output untracked)))
+}
+
+# Nothing was lost, resent, tracked, or not counted by the rules with these handles.
+load_end() { # READS at least, DATAGRAMS at least, HANDLE...
+	local reads=$1 datagrams=$2 out n judged sum=0 h
+	shift 2
+	background_stop watch
+	out=$(<watch.log)
+	ge "reads of the statistics" "${out##*reads }" "$reads"
+	hasnt "counters" "$out" "went from"
+	hasnt "rules" "$out" "no rule"
+	load_untracked
+	has "load" "$out" "retransmitted 0"
+	ge "datagrams" "$n" "$datagrams"
 	for h; do
 		sum=$((sum + $(rule_all "$h")))
 	done
