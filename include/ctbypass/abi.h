@@ -80,7 +80,7 @@ enum ctb_outcome {
 	X(BAD_L4, "bad-l4", "malformed or truncated transport header") \
 	X(EXT_HEADERS, "ext-headers", "more IPv6 extension headers than are followed") \
 	X(BAD_QUOTE, "bad-quote", \
-	  "ICMP error that quotes what cannot be judged, or what its receiver did not send") \
+	  "ICMP error whose quote cannot be judged, or is not its receiver's") \
 	X(INTERNAL, "internal", "the classifier's tables did not answer; please report") \
 	X(REDIRECT, "redirect", "ICMP redirect, which no rule speaks of; conntrack judges it")
 

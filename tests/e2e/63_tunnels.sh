@@ -20,11 +20,6 @@ table inet marks {
 	counter came_with_bit {}
 	counter came_with_foreign {}
 	counter left_with_bit {}
-	chain before {
-		type filter hook prerouting priority -301;
-		iifname tun0 meta l4proto { tcp, udp } meta mark and 0x40 == 0x40 counter name came_with_bit
-		iifname tun0 meta l4proto { tcp, udp } meta mark and 0x100 == 0x100 counter name came_with_foreign
-	}
 	chain after {
 		type filter hook prerouting priority -299;
 		meta mark and 0xff == 0x40 counter name left_with_bit
@@ -39,6 +34,16 @@ EOT
 serve there server echo 8080 8081
 serve bulk server bulk_tcp serve 5001
 daemon_conf router <<<'failsafe { }'
+# Behind defragmentation and in front of ours: of equal priorities the chain made later comes first.
+on router nft -f - <<'EOT'
+table inet marks {
+	chain before {
+		type filter hook prerouting priority -399;
+		iifname tun0 meta l4proto { tcp, udp } meta mark and 0x40 == 0x40 counter name came_with_bit
+		iifname tun0 meta l4proto { tcp, udp } meta mark and 0x100 == 0x100 counter name came_with_foreign
+	}
+}
+EOT
 direct || has "the mark bit" "$(ctb status)" "mark 0x40"
 marks() { on router nft -j list counter inet marks "$1" | jq '[.nftables[].counter? | values | .packets] | add'; }
 
