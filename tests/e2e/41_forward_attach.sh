@@ -4,7 +4,6 @@
 # Where forward rules forward: XDP is attached where it can be and is of use, taken off and put back
 # as devices and rules change, and shares a device with nobody; else tc forwards, and `status` says
 # why. Whatever happens, every packet is forwarded.
-# kernels: few
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
 lab_enter "$@"

@@ -3,7 +3,6 @@
 # A transparent proxy answers in the name of others: what it sends is judged by the addresses that it
 # borrows, as what it receives is, so that both directions of a flow meet the same rule. That its
 # table delivers everything to this host does not make everything `local`.
-# kernels: few
 # timeout: 120
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lab.sh"
